@@ -1,0 +1,37 @@
+"""`Estimate`: the value of a metric with what is needed to judge it."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+import msgspec
+
+
+class Status(StrEnum):
+    """`OK` alone may pass, fail or resolve a rule."""
+
+    OK = "ok"
+    INSUFFICIENT = "insufficient"
+    UNKNOWN = "unknown"
+    NOT_APPLICABLE = "not_applicable"
+
+
+class Estimate(msgspec.Struct, frozen=True, kw_only=True):
+    """A metric's value over `[from_ns, to_ns)`.
+
+    `value` is None unless `status` is OK, except that a hard limit may carry a `stale` value. Money is an
+    integer in 1e-18 of the currency where `unit` is "money"; every other value is a float or an integer.
+    `extra` holds the formula's parameters and published error bounds.
+    """
+
+    value: float | int | None
+    n: int
+    status: Status
+    from_ns: int
+    to_ns: int
+    n_eff: float | None = None
+    low: float | None = None
+    high: float | None = None
+    stale: bool = False
+    extra: dict[str, Any] = {}
