@@ -1,0 +1,68 @@
+"""`Dedupe`: has this key been folded lately? Exact, by two generations of a dictionary; dropped whole."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.wire.table import NO_TIME
+
+
+class Dedupe:
+    """Keys folded within `window` ns. A key counts with the largest own time it was folded with.
+
+    A row is a duplicate when its key was folded earlier with an own time not older than the row's effective
+    time - `window`. Not state: after a restart it is refilled from the log.
+    """
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._new: dict[int, int] = {}
+        self._old: dict[int, int] = {}
+        self._since = self._until = NO_TIME
+
+    def judge(
+        self, keys: NDArray[np.uint64], own: NDArray[np.int64], eff: NDArray[np.int64]
+    ) -> NDArray[np.bool_]:
+        """Which rows (in folding order) are duplicates; all rows are remembered."""
+        duplicate = np.zeros(len(keys), np.bool_)
+        if not len(keys):
+            return duplicate
+        self._rotate(int(eff[0]), int(eff[-1]))
+        ids = keys.tolist()
+        distinct = set(ids)
+        if (
+            len(distinct) == len(ids)
+            and distinct.isdisjoint(self._new.keys())
+            and (not self._old or distinct.isdisjoint(self._old.keys()))
+        ):
+            self._new.update(zip(ids, own.tolist(), strict=True))
+            return duplicate
+        for row, (key, mine, at) in enumerate(zip(ids, own.tolist(), eff.tolist(), strict=True)):
+            seen = self._seen(key)
+            duplicate[row] = seen is not None and seen >= at - self._window
+            self._new[key] = mine if seen is None else max(mine, seen)
+        return duplicate
+
+    def refill(self, keys: NDArray[np.uint64], own: NDArray[np.int64]) -> None:
+        """Remember rows that had been folded before a restart."""
+        for key, mine in zip(keys.tolist(), own.tolist(), strict=True):
+            seen = self._seen(key)
+            self._new[key] = mine if seen is None else max(mine, seen)
+
+    def _seen(self, key: int) -> int | None:
+        new, old = self._new.get(key), self._old.get(key)
+        if new is None or old is None:
+            return old if new is None else new
+        return max(new, old)
+
+    def _rotate(self, first: int, last: int) -> None:
+        # Rows have own time <= the effective time at which they were folded, so a generation can no longer
+        # make a duplicate once a window has passed since the last of them.
+        if self._since == NO_TIME:
+            self._since = first
+        elif first - self._since > self._window:
+            self._old = self._new if first - self._until <= self._window else {}
+            self._new = {}
+            self._since = first
+        self._until = max(self._until, last)
