@@ -1,4 +1,4 @@
-"""`Sequencer`: the rows of one partition task, judged, ordered and de-duplicated, whatever way they were read.
+"""`Sequencer`: the rows of one partition task, judged, ordered, de-duplicated, however they were read.
 
 Knows no Kafka and no statistics: tables go in as they were read, steps come out in folding order.
 """
@@ -34,7 +34,7 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class InputMeta:
-    """Where to go on with one input: `seek` (lowest row still needed), the `bound` before it, next to `read`."""
+    """Where to go on with an input: `seek` (lowest row still needed), `bound` before it, next to `read`."""
 
     seek: int
     bound: int
@@ -123,7 +123,7 @@ class Sequencer:
         source.next = position
         behind: list[Step] = []
         if len(judged):
-            source.history.append(judged.take(np.arange(len(judged))) if len(judged) < len(rows) else judged)
+            source.history.append(Table({k: judged[k] for k in ("offset", "own", "bound_before")}))
             behind = self._admit(stream, source, judged)
             self.time.heard(stream, source.judge.bound, now)
         source.read = max(source.read, position)

@@ -48,8 +48,8 @@ class Watermark:
     def silent(self, stream: str, now: int, sent: int, others: int = NO_TIME) -> None:
         """A fetch sent at `sent` came back empty at the last stable offset.
 
-        `idle_after` after its last row the input lets W rise to the other bounds as they stood at `sent`; when
-        all inputs are idle, W rises to the largest of their bounds, `others` (the smallest watermark of the
+        `idle_after` after its last row the input lets W rise to the other bounds as they stood at `sent`;
+        when all inputs are idle, W rises to the largest of their bounds, `others` (the smallest watermark of the
         tasks that are not all idle) and `now` - `idle_grace`.
         """
         if now - self._heard.setdefault(stream, now) < self._timing.idle_after:
