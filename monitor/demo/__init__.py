@@ -1,1 +1,1 @@
-"""A market, a production desk and faults to watch: seeded streams in the wire form, and the story they tell."""
+"""A market, a production desk and faults to watch: seeded streams in wire form, and the story they tell."""
