@@ -1,0 +1,92 @@
+"""`Mark`: what the log does not hold, journaled in the commit in which the core was told.
+
+Of a task: `Behind`, `Observed`, `Effective`; of an owner: `Start`, `Missing`, `Applied`, `Old`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Behind(msgspec.Struct, frozen=True, tag="behind", kw_only=True):
+    """Rows (offsets of one input, in this order) came behind, and were folded at `watermark`."""
+
+    task: int
+    stream: str
+    offsets: list[int]
+    watermark: int
+    sequence: int
+
+
+class Observed(msgspec.Struct, frozen=True, tag="observed", kw_only=True):
+    """How a role answered: for each run of consecutive feature offsets (first, count) of one scored batch.
+
+    `latency_ns` of the batch; `status` of the rows that did not answer as a replay of the model would, by
+    offset.
+    """
+
+    task: int
+    role: str
+    runs: list[tuple[int, int]]
+    latency_ns: int
+    status: dict[int, int] = {}
+
+
+class Effective(msgspec.Struct, frozen=True, tag="effective", kw_only=True):
+    """A task's panes are made under `digest` from `at` on."""
+
+    task: int
+    deployment: str
+    digest: str
+    at: int
+
+
+class Start(msgspec.Struct, frozen=True, tag="start", kw_only=True):
+    """The owner's grid starts at `at`."""
+
+    deployment: str
+    at: int
+
+
+class Missing(msgspec.Struct, frozen=True, tag="missing", kw_only=True):
+    """`at` was evaluated without these tasks."""
+
+    deployment: str
+    at: int
+    tasks: list[int]
+
+
+class Applied(msgspec.Struct, frozen=True, tag="applied", kw_only=True):
+    """The command at `offset` of the commands' `partition` was applied after instant `at` (None: before any)."""
+
+    deployment: str
+    partition: int
+    offset: int
+    at: int | None
+
+
+class Old(msgspec.Struct, frozen=True, tag="old", kw_only=True):
+    """At `at` a rule's `act_within` had passed, and that changed a decision."""
+
+    deployment: str
+    at: int
+
+
+Mark = Behind | Observed | Effective | Start | Missing | Applied | Old
+
+_encoder = msgspec.json.Encoder()
+_decoder: msgspec.json.Decoder[Mark] = msgspec.json.Decoder(Mark)
+
+
+def encode(mark: Mark) -> bytes:
+    """JSON, tagged by `type`."""
+    return _encoder.encode(mark)
+
+
+def decode(data: bytes) -> Mark:
+    """The mark back.
+
+    Raises:
+        msgspec.DecodeError: not a mark of this version.
+    """
+    return _decoder.decode(data)

@@ -1,0 +1,82 @@
+"""`Partial`: what a task says of a deployment at a due instant, of all its rows before that instant.
+
+A partial is sent only where something changed; between two partials of a task nothing did. The last partial
+of a commit says how far the task has come.
+"""
+
+from __future__ import annotations
+
+import msgspec
+
+from monitor.engine.panes import PaneBytes
+
+
+class Holding(msgspec.Struct, frozen=True, array_like=True):
+    """One open position: lots, and the mark in half-ticks with its time (0, 0: none yet)."""
+
+    quantity: int
+    mark: int
+    mark_ts: int
+
+
+class BookState(msgspec.Struct, frozen=True, array_like=True):
+    """One book of one task. Money is decimal text of an integer in 1e-18 of the currency: beyond 64 bits.
+
+    Per currency: cash, value (sum of quantity x mark), transfers. `complete`: no open position lacks a mark and
+    no position is unknown; `mark_ts`: of the oldest mark among open positions (0: none open).
+    """
+
+    money: dict[str, tuple[str, str, str]]
+    complete: bool
+    mark_ts: int
+    holdings: dict[str, Holding]
+
+
+class Open(msgspec.Struct, frozen=True, array_like=True):
+    """The open finest pane, cumulative; only statistics with a metric due at this instant."""
+
+    start: int
+    pane: PaneBytes
+
+
+class Closed(msgspec.Struct, frozen=True, array_like=True):
+    """A finest pane, said once when it closes."""
+
+    start: int
+    pane: PaneBytes
+
+
+class Partial(msgspec.Struct, frozen=True, array_like=True):
+    """At instant `at` (ns): all rows of the task with effective time < `at`.
+
+    `first`: the first instant of the task's grid, None before its first row. `idle`: none of its inputs had a
+    row to offer. `digest`: of the configuration its panes were made under. `books`: None where unchanged.
+    """
+
+    deployment: str
+    task: int
+    at: int
+    first: int | None
+    idle: bool
+    digest: str
+    books: dict[str, BookState] | None = None
+    open: Open | None = None
+    closed: tuple[Closed, ...] = ()
+
+
+_encoder = msgspec.msgpack.Encoder()
+_decoder = msgspec.msgpack.Decoder(Partial)
+
+
+def encode(partial: Partial) -> bytes:
+    """MessagePack, fields by position."""
+    return _encoder.encode(partial)
+
+
+def decode(data: bytes) -> Partial:
+    """The partial back.
+
+    Raises:
+        msgspec.DecodeError: not a partial of this version.
+    """
+    return _decoder.decode(data)

@@ -1,0 +1,105 @@
+"""`Rings`: the closed panes of a deployment, merged over its tasks, and the windows made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from monitor.engine.panes import Kind, Offsets, Pane, cover, pane_length
+
+
+@dataclass(frozen=True, slots=True)
+class WindowView:
+    """The panes of one window at one instant: `[from_ns, to_ns)`, closed ones and the open one."""
+
+    kinds: Mapping[str, Kind]
+    panes: tuple[Pane, ...]
+    from_ns: int
+    to_ns: int
+    _joined: dict[str, Any] = field(default_factory=dict)
+
+    def statistic(self, key: str) -> Any | None:
+        """The statistic over the whole window; None when no pane has it."""
+        if key not in self._joined:
+            found = [p.statistics[key] for p in self.panes if key in p.statistics]
+            self._joined[key] = self.kinds[key].join(found) if found else None
+        return self._joined[key]
+
+    @property
+    def offsets(self) -> Offsets:
+        """Smallest and largest offset by input of the rows in the window."""
+        total: Offsets = {}
+        for pane in self.panes:
+            cover(total, pane.offsets)
+        return dict(sorted(total.items()))
+
+
+class Rings:
+    """One ring of closed panes by pane length; keys of a ring are the panes' starts.
+
+    Memory: windows / pane lengths panes (at most 2 x 48 of the ladder each), whatever the event rate.
+    """
+
+    def __init__(self, kinds: Mapping[str, Kind], windows_ns: Iterable[int]) -> None:
+        self._kinds = kinds
+        self._longest: dict[int, int] = {}
+        for window in windows_ns:
+            length = pane_length(window)
+            self._longest[length] = max(window, self._longest.get(length, 0))
+        self.finest = min(self._longest)
+        self._rings: dict[int, dict[int, Pane]] = {length: {} for length in sorted(self._longest)}
+        self._changed: set[tuple[int, int]] = set()
+        self.since: int | None = None
+
+    def add(self, start: int, pane: Pane) -> None:
+        """A finest pane that starts at `start`, merged over the tasks that closed it together."""
+        if self.since is not None and start < self.since:
+            return
+        for length, ring in self._rings.items():
+            key = start // length * length
+            if key not in ring:
+                ring[key] = Pane(self._kinds, length)
+            ring[key].merge(pane)
+            self._changed.add((length, key))
+
+    def restart(self, since: int) -> None:
+        """Evidence before `since` (a finest pane's start) no longer counts."""
+        self.since = since
+        for length, ring in self._rings.items():
+            for key in [key for key in ring if key < since]:
+                del ring[key]
+                self._changed.add((length, key))
+
+    def window(self, window_ns: int, to_ns: int, opened: Pane | None) -> WindowView:
+        """Closed panes plus the open one, at `to_ns`: spans between the window and one pane more."""
+        length = pane_length(window_ns)
+        start = to_ns // length * length - window_ns
+        if self.since is not None:
+            start = max(start, self.since)
+        ring = self._rings[length]
+        # After a restart a coarse pane may begin before `since`, but holds nothing older.
+        lowest = start // length * length
+        panes = [ring[key] for key in sorted(ring) if lowest <= key < to_ns]
+        if opened is not None:
+            panes.append(opened)
+        return WindowView(self._kinds, tuple(panes), min(start, to_ns), to_ns)
+
+    def drop(self, now: int) -> None:
+        """Forget panes that no window reaches any more."""
+        for length, ring in self._rings.items():
+            oldest = now // length * length - self._longest[length]
+            for key in [key for key in ring if key < oldest]:
+                del ring[key]
+                self._changed.add((length, key))
+
+    def changed(self) -> dict[tuple[int, int], Pane | None]:
+        """Panes (by length and start) changed since the last call; None = dropped."""
+        out = {(length, key): self._rings[length].get(key) for length, key in sorted(self._changed)}
+        self._changed.clear()
+        return out
+
+    def restore(self, length: int, key: int, pane: Pane) -> None:
+        """Put back a pane read from the state; one of a length no longer configured is left out."""
+        if length in self._rings:
+            self._rings[length][key] = pane
