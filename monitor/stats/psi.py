@@ -26,7 +26,7 @@ def psi(reference: Sequence[int], live: Sequence[int]) -> float:
     >>> psi([500, 500, 0], [50, 50, 0])
     0.0
     >>> round(psi([500, 500, 0], [25, 75, 0]), 3)
-    0.265
+    0.269
 
     Source: Siddiqi, Credit Risk Scorecards (2006); Yurdakul, Statistical Properties of PSI (2018).
     """
@@ -50,7 +50,7 @@ def collapse(counts: Sequence[int] | NDArray[np.int64], starts: Sequence[int]) -
     return [*np.add.reduceat(counts[:-1], starts).tolist(), int(counts[-1])]
 
 
-def psi_estimate(reference: Distribution, live: NDArray[np.int64], *, from_ns: int, to_ns: int) -> Estimate:
+def psi_estimate(reference: Distribution, live: NDArray[np.int64], from_ns: int, to_ns: int) -> Estimate:
     """PSI of `live`, counts by reference bin with missing values last, (bins + 1,), on at most 16 bins.
 
     `insufficient` below 10 live values for each collapsed bin that the reference fills. `extra`:

@@ -40,7 +40,7 @@ def spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
     return _by_group(np.zeros(a.size, np.int64), a, b)[0].rho if a.size else math.nan
 
 
-def rank_correlation(sample: WindowSample, *, from_ns: int, to_ns: int, pooled: bool = False) -> Estimate:
+def rank_correlation(sample: WindowSample, from_ns: int, to_ns: int, *, pooled: bool = False) -> Estimate:
     """Spearman's rho within each symbol, averaged by number of pairs: `sum(n_s rho_s) / sum(n_s)`.
 
     `pooled` ranks all symbols together instead: symbols of different levels then agree by their levels
@@ -63,7 +63,7 @@ def rank_correlation(sample: WindowSample, *, from_ns: int, to_ns: int, pooled: 
     large = [g for g in groups if g.n >= LEAST_PAIRS]
     used = [g for g in large if not math.isnan(g.rho)]
     n = sum(g.n for g in used)
-    extra = {
+    extra: dict[str, float | int | str] = {
         "exact": sample.exact,
         "scope": "pooled" if pooled else "within",
         "pairs_seen": sample.seen,

@@ -147,7 +147,7 @@ def freeze(column: NDArray[np.float64], bins: int = MAX_BINS) -> Distribution:
 
 
 def _edges(ordered: NDArray[np.float64], bins: int) -> list[float]:
-    distinct, first = np.unique(ordered, return_index=True)
+    distinct = np.unique(ordered)
     if distinct.size <= bins:
         starts = np.arange(1, distinct.size)
     else:
@@ -156,7 +156,8 @@ def _edges(ordered: NDArray[np.float64], bins: int) -> list[float]:
         starts = starts[starts > 0]
     below, above = distinct[starts - 1], distinct[starts]
     middle = below / 2 + above / 2
-    return np.where(middle > below, middle, above).tolist()
+    edges: list[float] = np.where(middle > below, middle, above).tolist()
+    return edges
 
 
 def _psi_starts(counts: list[int]) -> tuple[int, ...]:
