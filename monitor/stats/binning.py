@@ -40,10 +40,11 @@ class Binner:
 
     def __init__(self, distributions: Sequence[Distribution]) -> None:
         columns = len(distributions)
-        edges = [np.array(distribution.edges, np.float64) for distribution in distributions]
-        self.widths = tuple(len(distribution.counts) for distribution in distributions)
+        self.edges = tuple(distribution.edges for distribution in distributions)
+        self.widths = tuple(len(column_edges) + 1 for column_edges in self.edges)
         """Bins of each column, the place of missing values not counted."""
         self.stride = max(self.widths, default=1) + 1
+        edges = [np.array(column_edges, np.float64) for column_edges in self.edges]
         self._origin = np.array([e[0] if e.size else 0.0 for e in edges])
         self._scale = np.array([_scale(e) for e in edges])
         self._first_cell = np.arange(columns, dtype=np.int32) * np.int32(_CELLS + 1)
@@ -63,6 +64,12 @@ class Binner:
                 self._heavy.append((column, column_edges))
             else:
                 self._steps = max(self._steps, steps)
+
+    def __eq__(self, other: object) -> bool:
+        return self is other or (isinstance(other, Binner) and self.edges == other.edges)
+
+    def __hash__(self) -> int:
+        return hash(self.edges)
 
     def places(self, matrix: NDArray[np.float64]) -> NDArray[np.int32]:
         """Place of each value of `matrix`, (n, columns) float64: `column * stride + bin`, missing values at
@@ -109,13 +116,13 @@ def _cells(
     return grid
 
 
-class BinCounts(IntegerCounts[tuple[int, ...]]):
-    """Values counted by column and reference bin; `spec` = `Binner.widths`. A pane statistic.
+class BinCounts(IntegerCounts[Binner]):
+    """Values counted by column and reference bin of the binner `spec`; a pane statistic.
 
     >>> binner = Binner([Distribution(edges=(0.0,), counts=(1, 1), null_count=0, infinite_count=0, n=2,
     ...                               psi_starts=(0, 1), mean=0.0, std=1.0)])
-    >>> counts = BinCounts(binner.widths)
-    >>> counts.update(binner, np.array([[-1.0], [2.0], [1e6], [np.inf], [np.nan]]))
+    >>> counts = BinCounts(binner)
+    >>> counts.update(np.array([[-1.0], [2.0], [1e6], [np.inf], [np.nan]]))
     >>> counts.column(0).tolist(), counts.infinite(0)
     ([1, 3, 1], 1)
     """
@@ -123,29 +130,28 @@ class BinCounts(IntegerCounts[tuple[int, ...]]):
     __slots__ = ()
 
     @staticmethod
-    def _size(spec: tuple[int, ...]) -> int:
+    def _size(spec: Binner) -> int:
         # Columns x (bins + missing), then the infinities of each column.
-        return len(spec) * (max(spec, default=1) + 2)
+        return len(spec.widths) * (spec.stride + 1)
 
-    def update(self, binner: Binner, matrix: NDArray[np.float64]) -> None:
+    def update(self, matrix: NDArray[np.float64]) -> None:
         """Count the rows of `matrix`, (n, columns) float64 with NaN = missing."""
-        if binner.widths != self.spec:
-            raise ValueError("bin counts: the binner has other bins than the statistic")
-        cells = len(self.spec) * binner.stride
-        rows = max(1, _CHUNK_VALUES // max(1, len(self.spec)))
+        columns = len(self.spec.widths)
+        cells = columns * self.spec.stride
+        rows = max(1, _CHUNK_VALUES // max(1, columns))
         for start in range(0, len(matrix), rows):
             chunk = matrix[start : start + rows]
-            self._vector[:cells] += np.bincount(binner.places(chunk).ravel(), minlength=cells)
+            self._vector[:cells] += np.bincount(self.spec.places(chunk).ravel(), minlength=cells)
             infinite = np.isinf(chunk)
             if infinite.any():
                 self._vector[cells:] += np.count_nonzero(infinite, axis=0)
 
     def column(self, column: int) -> NDArray[np.int64]:
         """Counts of one column by bin, (bins + 1,); the last are missing values."""
-        stride = max(self.spec) + 1
+        stride = self.spec.stride
         row = self._vector[column * stride : (column + 1) * stride]
-        return np.append(row[: self.spec[column]], row[-1])
+        return np.append(row[: self.spec.widths[column]], row[-1])
 
     def infinite(self, column: int) -> int:
         """Infinite values of one column; they are in its end bins too."""
-        return int(self._vector[len(self.spec) * (max(self.spec) + 1) + column])
+        return int(self._vector[len(self.spec.widths) * self.spec.stride + column])

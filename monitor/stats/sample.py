@@ -207,6 +207,28 @@ class PairSample:
         self._unsorted.clear()
         self._waiting = 0
 
+    @staticmethod
+    def join(panes: Iterable[PairSample], k: int) -> WindowSample:
+        """The sample of a window from its panes, each merged over all tasks before.
+
+        What lies under the smallest threshold of the panes that overflowed, cut to the `k` smallest keys:
+        uniform over the window, since every pane is complete under that threshold.
+        """
+        seen = non_finite = 0
+        threshold: Key | None = None
+        parts = [Pairs.none()]
+        for pane in panes:
+            seen += pane.seen
+            non_finite += pane.non_finite
+            parts.append(pane.pairs())
+            if pane.threshold is not None and (threshold is None or pane.threshold < threshold):
+                threshold = pane.threshold
+        if threshold is not None:
+            bound = np.uint64(threshold[0])
+            parts = [part.take(slice(int(np.searchsorted(part.hash, bound, side="right")))) for part in parts]
+        pairs = Pairs.concat(parts).in_order().below(threshold).take(slice(k))
+        return WindowSample(pairs, seen, non_finite, exact=len(pairs) == seen)
+
     _HEADER = struct.Struct("<QQQQB")
     _KEY = struct.Struct("<QqQ")
     _OVERFLOWED, _SINGLE = 1, 2
@@ -277,25 +299,3 @@ class PairSample:
 
 def _index_type(symbols: int) -> str:
     return "<u1" if symbols <= 1 << 8 else "<u2" if symbols <= 1 << 16 else "<u4"
-
-
-def join(panes: Iterable[PairSample], k: int) -> WindowSample:
-    """The sample of a window from its panes, each merged over all tasks before.
-
-    What lies under the smallest threshold of the panes that overflowed, cut to the `k` smallest keys:
-    uniform over the window, since every pane is complete under that threshold.
-    """
-    seen = non_finite = 0
-    threshold: Key | None = None
-    parts = [Pairs.none()]
-    for pane in panes:
-        seen += pane.seen
-        non_finite += pane.non_finite
-        parts.append(pane.pairs())
-        if pane.threshold is not None and (threshold is None or pane.threshold < threshold):
-            threshold = pane.threshold
-    if threshold is not None:
-        bound = np.uint64(threshold[0])
-        parts = [part.take(slice(int(np.searchsorted(part.hash, bound, side="right")))) for part in parts]
-    pairs = Pairs.concat(parts).in_order().below(threshold).take(slice(k))
-    return WindowSample(pairs, seen, non_finite, exact=len(pairs) == seen)
