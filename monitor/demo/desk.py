@@ -11,22 +11,19 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, NamedTuple
-from zlib import crc32
 
 import numpy as np
 import orjson
 from numpy.typing import NDArray
 
 from monitor.demo.faults import FaultKind, Faults
-from monitor.demo.market import FEATURE_NAMES, Listing, MarketSlice
+from monitor.demo.market import Listing, MarketSlice
 from monitor.demo.message import Message
 from monitor.transport.contract import FEATURES, ORDERS
+from monitor.wire.keys import feature_schema_crc32
 
 Predict = Callable[[NDArray[np.float32]], NDArray[np.float64]]
-"""A model: features (n, 32) float32 -> predictions (n,) float64."""
-
-FEATURE_SCHEMA = tuple((name, "float32") for name in FEATURE_NAMES)
-SCHEMA_CRC32 = crc32(orjson.dumps(FEATURE_SCHEMA))
+"""A model: all features of the market (n, F) float32 -> predictions (n,) float64."""
 
 _TIMEOUT_S = 0.1
 _CENT_OF_A_CENT = Decimal("0.00000001")
@@ -105,6 +102,7 @@ class Desk:
     Args:
         seed: of the desk's own randomness (latencies, errors, partial fills).
         start_ns: event time at which the stream begins; also makes ids unique between runs.
+        feature_names: of the columns of the market's slices, all float32.
     """
 
     def __init__(
@@ -112,6 +110,7 @@ class Desk:
         seed: int,
         start_ns: int,
         listings: Sequence[Listing],
+        feature_names: Sequence[str],
         models: Mapping[str, Predict],
         shifts: Sequence[Shift],
         faults: Faults | None = None,
@@ -122,6 +121,7 @@ class Desk:
         self._run = f"{start_ns // 1_000_000_000:x}"
         self._habits = habits or DeskHabits()
         self._faults = faults or Faults()
+        self._schema_crc32 = feature_schema_crc32(feature_schema(feature_names))
         self._models = models
         self._shifts = sorted(shifts)
         self._lines = [_Line(x, int(self._habits.notional / x.open / x.lot)) for x in listings]
@@ -175,7 +175,7 @@ class Desk:
                     "ts_ns": ts_ns,
                     "symbol": line.listing.symbol,
                     "features": market.features[row],
-                    "schema_crc32": SCHEMA_CRC32,
+                    "schema_crc32": self._schema_crc32,
                     "price": _price(line.bid + line.ask, line.listing.tick / 2),
                     "bid": _price(line.bid, line.listing.tick),
                     "ask": _price(line.ask, line.listing.tick),
@@ -298,6 +298,11 @@ class Desk:
     def _publish_before(self, ts_ns: int) -> Iterator[Message]:
         while self._outbox and self._outbox[0][0] < ts_ns:
             yield heapq.heappop(self._outbox)[2]
+
+
+def feature_schema(names: Sequence[str]) -> list[tuple[str, str]]:
+    """The `[name, dtype]` pairs of columns that are all float32."""
+    return [(name, "float32") for name in names]
 
 
 def _decimal(units: int, unit: Decimal) -> str:

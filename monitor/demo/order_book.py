@@ -36,7 +36,8 @@ class OrderEvents:
     """Order events by exchange time.
 
     `order_id` (n,) int64; `exchange_ms`, `received_ms` (n,) int64 since the Unix epoch; `price` (n,) int64
-    in ticks; `volume` (n,) int64 in lots; `created`, `deleted` (n,) bool (neither: changed); `is_bid` (n,) bool.
+    in ticks; `volume` (n,) int64 in lots; `created`, `deleted` (n,) bool (neither: changed); `is_bid`
+    (n,) bool.
     """
 
     order_id: NDArray[np.int64]
