@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -27,6 +27,7 @@ from monitor.models.manifest import (
     Golden,
     Manifest,
     OutputKind,
+    decode_manifest,
     manifest_bytes,
 )
 from monitor.models.model import Model, run_single
@@ -105,7 +106,19 @@ def pack_model(model: Path, schema: Path, out: Path, about: Description) -> tupl
         git_sha=about.git_sha,
         parent=about.parent,
     )
-    return _publish(out, {MODEL_FILE: model_bytes, MANIFEST_FILE: manifest_bytes(manifest)})
+    return _publish(out, {MODEL_FILE: model_bytes, MANIFEST_FILE: _checked(out, manifest)})
+
+
+def _checked(out: Path, manifest: Manifest) -> bytes:
+    """The manifest's bytes, which a loader will accept."""
+    data = manifest_bytes(manifest)
+    try:
+        wrong = next(decode_manifest(data).contradictions(), None)
+    except msgspec.DecodeError as error:
+        wrong = (f"its manifest would be unreadable: {error}", "give a finite, non-empty value there")
+    if wrong:
+        raise refusal(out, *wrong)
+    return data
 
 
 def _publish(out: Path, files: Mapping[str, bytes]) -> tuple[Artifact, ProbeReport]:
@@ -156,7 +169,8 @@ def _features(schema: Path, fill: Mapping[str, float]) -> tuple[Feature, ...]:
 
 def _golden(model: Path, session: Session, features: Sequence[Feature], tolerance: float | None) -> Golden:
     """Seeded rows that the model answers with a finite number."""
-    rows = candidate_rows(features).astype(session.dtype)
+    candidates = candidate_rows(features)
+    rows = candidates.astype(session.dtype)
     kept: list[int] = []
     outputs: list[float] = []
     failure: Exception | None = None
@@ -177,11 +191,13 @@ def _golden(model: Path, session: Session, features: Sequence[Feature], toleranc
     if tolerance is None:
         tolerance = GOLDEN_RELATIVE_TOLERANCE * max(map(abs, outputs))
     return Golden(
-        rows=tuple(tuple(map(float, rows[i])) for i in kept), outputs=tuple(outputs), tolerance=tolerance
+        rows=tuple(tuple(map(float, candidates[i])) for i in kept),
+        outputs=tuple(outputs),
+        tolerance=tolerance,
     )
 
 
-def candidate_rows(features: Sequence[Feature]) -> NDArray[Any]:
+def candidate_rows(features: Sequence[Feature]) -> NDArray[np.float64]:
     """Rows (256, F) float64: standard normal with three decimals, whole numbers for integer columns, 0 or 1
     for booleans."""
     draw = np.random.Generator(np.random.PCG64(len(features)))

@@ -41,6 +41,16 @@ class ProbeReport:
         """Cost of a row the way it is scored."""
         return self.batch_ns if self.independent and self.batch_ns is not None else self.single_ns
 
+    def cost(self) -> str:
+        """How rows are scored and what one costs, for a person."""
+        single = f"{self.single_ns / 1000:.2f} us a row"
+        if self.batch_ns is None:
+            return f"one row a run, {single}"
+        batch = f"{self.batch_ns / 1000:.2f} us"
+        if self.independent:
+            return f"in batches, {batch} a row (alone {self.single_ns / 1000:.2f} us)"
+        return f"one row a run, {single} (in batches it would be {batch})"
+
 
 def probe_rows(golden: NDArray[Any]) -> NDArray[Any]:
     """512 rows of golden's dtype: the golden rows, then normal noise of each column's size in them,
