@@ -1,0 +1,268 @@
+"""Mistakes that show only where sections meet: clocks and grids, money and capital, rules and models.
+
+Works on the document itself, part by part, so that a mistake in one section hides none in another. Knows a
+metric only by its `MetricInfo`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from monitor.errors import Problem
+from monitor.settings.configuration import Settings
+from monitor.settings.deployment import (
+    ACTIVE,
+    DEPLOYMENT,
+    CapitalSettings,
+    Deployment,
+    GridSettings,
+    ModelSettings,
+)
+from monitor.settings.document import Document, Location
+from monitor.settings.metric_info import MetricInfo
+from monitor.settings.mistakes import problem, suggestion
+from monitor.settings.quantities import SECOND
+from monitor.settings.rules import RuleSettings
+
+Finding = tuple[Location, str, str]
+"""Where, what, remedy."""
+_FILLS = ("paper", "real")
+
+
+class _Parts:
+    """The values of a section that are valid by themselves."""
+
+    def __init__(self, model: type[BaseModel], written: Any, context: dict[str, Any]) -> None:
+        self._values: dict[str, Any] = {}
+        keys = written if isinstance(written, Mapping) else {}
+        for name, field in model.model_fields.items():
+            key = field.alias or name
+            if key in keys:
+                try:
+                    adapter: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation())
+                    self._values[key] = adapter.validate_python(keys[key], context=context)
+                except ValidationError:
+                    continue
+            elif not field.is_required():
+                self._values[key] = field.get_default(call_default_factory=True)
+
+    def has(self, key: str) -> bool:
+        return key in self._values
+
+    def get(self, key: str) -> Any:
+        """The value, None where it is not valid."""
+        return self._values.get(key)
+
+
+def inconsistencies(
+    document: Document, context: dict[str, Any], known_metrics: Mapping[str, MetricInfo] | None
+) -> list[Problem]:
+    """Every mistake of the kind this module is about."""
+    shared = _Parts(Settings, {**document.data, "deployments": {}}, context)
+    written = document.data.get("deployments")
+    found: list[Finding] = []
+    for name, deployment in written.items() if isinstance(written, Mapping) else ():
+        if not isinstance(deployment, Mapping):
+            continue
+        at = ("deployments", name)
+        parts = _Parts(Deployment, {**deployment, "policy": {"name": "none"}}, context)
+        found.extend(_clocks(at, shared, parts))
+        found.extend(_money(at, shared, parts))
+        policy = deployment.get("policy")
+        rules = policy.get("rules") if isinstance(policy, Mapping) else None
+        if isinstance(rules, list):
+            found.extend(_rules((*at, "policy", "rules"), rules, parts, known_metrics))
+    return [problem(document, *finding) for finding in found]
+
+
+def _clocks(at: Location, shared: _Parts, parts: _Parts) -> Iterator[Finding]:
+    event_time, grids = shared.get("event_time"), parts.get("grids")
+    if event_time is not None and grids is not None and grids.task_deadline_ns <= event_time.idle_grace_ns:
+        yield (
+            (*at, "grids", "task_deadline"),
+            f"must exceed event_time.idle_grace ({event_time.idle_grace_ns / SECOND:g}s)",
+            "raise task_deadline or lower idle_grace",
+        )
+
+
+def _money(at: Location, shared: _Parts, parts: _Parts) -> Iterator[Finding]:
+    listed = shared.get("instruments") or {}
+    capital: CapitalSettings | None = parts.get("capital")
+    paper = parts.get("paper")
+    for symbol, entry in listed.items():
+        if capital is not None and entry.currency not in (None, capital.currency):
+            yield (
+                ("instruments", symbol, "currency"),
+                f"not yet: {entry.currency} needs conversion to the {capital.currency} of {at[-1]}'s capital",
+                "keep instruments and capital in one currency",
+            )
+        if paper is not None and paper.quantity < entry.lot_size:
+            yield (
+                (*at, "paper", "quantity"),
+                f"is less than one lot of {symbol} ({entry.lot_size}): its paper books would never trade",
+                "write at least one lot",
+            )
+
+
+class _RuleSurroundings(NamedTuple):
+    """What a rule may refer to; None where that part of the deployment is itself mistaken."""
+
+    models: ModelSettings | None
+    windows_ns: tuple[int, ...] | None
+    grids: GridSettings | None
+    without_capital: bool
+    known_metrics: Mapping[str, MetricInfo] | None
+
+    def info(self, rule: RuleSettings) -> MetricInfo | None:
+        return self.known_metrics.get(rule.metric) if self.known_metrics is not None else None
+
+
+def _rules(
+    at: Location, rules: list[Any], parts: _Parts, known_metrics: Mapping[str, MetricInfo] | None
+) -> Iterator[Finding]:
+    around = _RuleSurroundings(
+        models=parts.get("models"),
+        windows_ns=parts.get("windows"),
+        grids=parts.get("grids"),
+        without_capital=parts.has("capital") and parts.get("capital") is None,
+        known_metrics=known_metrics,
+    )
+    first: dict[str, int] = {}
+    for position, written in enumerate(rules):
+        here = (*at, position)
+        if isinstance(written, Mapping) and isinstance(name := written.get("id"), str):
+            if name in first:
+                yield (
+                    (*here, "id"),
+                    f"{name!r} is also rule {first[name]} of this policy",
+                    "give each rule its own id",
+                )
+            first.setdefault(name, position)
+        try:
+            rule = RuleSettings.model_validate(written)
+        except ValidationError:
+            continue
+        for check in _RULE_CHECKS:
+            for key, message, remedy in check(rule, around):
+                yield (*here, key), message, remedy
+
+
+RuleFinding = tuple[str, str, str]
+"""Key of the rule, what, remedy."""
+
+
+def _subject(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
+    if around.models is not None and rule.subject not in (subjects := {*around.models.roles, DEPLOYMENT}):
+        yield (
+            "subject",
+            f"{rule.subject!r} is no subject of this deployment",
+            suggestion(rule.subject, subjects),
+        )
+        return
+    shadow = rule.subject not in (ACTIVE, DEPLOYMENT)
+    if rule.action == "demote" and not shadow:
+        yield "action", f"only a shadow can be demoted, not `{rule.subject}`", "name the shadow as subject"
+    if rule.action == "rollback" and rule.subject != ACTIVE:
+        yield (
+            "action",
+            f"only the active can be rolled back, not `{rule.subject}`",
+            "write demote for a shadow",
+        )
+    if rule.action in ("reduce", "kill") and rule.subject != DEPLOYMENT:
+        remedy = "write `subject: deployment`"
+        yield "action", f"{rule.action} acts on the deployment, not on `{rule.subject}`", remedy
+    if rule.action == "rollback" and around.models is not None and around.models.previous is None:
+        yield "action", "there is nothing to roll back to", "set models.previous"
+
+
+def _blame(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
+    """A rule that takes a role out of service must rest on a metric that speaks against that very role."""
+    if rule.action not in ("demote", "rollback"):
+        return
+    what = f"{rule.action} of `{rule.subject}`"
+    role = rule.labels.get("role")
+    blame = info.blame if (info := around.info(rule)) is not None else None
+    if role is not None and role != rule.subject:
+        message = f"{what} on {rule.metric} of `{role}`, which speaks only against `{role}`"
+        yield "metric", message, f"make `{role}` the subject, or choose a metric of `{rule.subject}`"
+    elif blame == "nobody":
+        yield "metric", f"{what} on {rule.metric}, which blames no model", "write `action: alert`"
+    elif blame == "shadow" and rule.action == "rollback":
+        message = f"{what} on {rule.metric}, which speaks only against a shadow"
+        yield "metric", message, "demote the shadow, or choose a metric of the active"
+    elif blame == "active" and rule.action == "demote":
+        message = f"{what} on {rule.metric}, which speaks only against the active"
+        yield "metric", message, "choose a metric of the shadow"
+    elif role is None and _of_several_roles(blame, around):
+        message = f"{what} on {rule.metric} of every role"
+        yield "labels", message, f"write `labels: {{role: {rule.subject}}}`"
+
+
+def _of_several_roles(blame: str | None, around: _RuleSurroundings) -> bool:
+    several_shadows = around.models is not None and len(around.models.shadows) > 1
+    return blame == "role" or (blame == "shadow" and several_shadows)
+
+
+def _capital(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
+    if around.without_capital and (rule.metric == "drawdown" or rule.metric.endswith("_bps_capital")):
+        yield "metric", f"{rule.metric} is measured against capital, and there is none", "set capital"
+
+
+def _window(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
+    windows, info = around.windows_ns, around.info(rule)
+    if info is not None and info.windowed and rule.window == 0:
+        yield "window", f"{rule.metric} needs a window", "write one of the deployment's windows"
+    elif info is not None and not info.windowed and rule.window != 0:
+        yield "window", f"{rule.metric} has no window", "leave `window` out"
+    elif windows is not None and isinstance(rule.window, int) and rule.window and rule.window not in windows:
+        listed = ", ".join(f"{w // SECOND}s" for w in windows)
+        message = f"{rule.window // SECOND}s is none of the deployment's windows ({listed})"
+        yield "window", message, "add it to `windows`, or use one of them, session or promotion"
+
+
+def _labels(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
+    if around.known_metrics is not None:
+        info = around.info(rule)
+        if info is None:
+            yield "metric", f"unknown metric {rule.metric!r}", suggestion(rule.metric, around.known_metrics)
+        else:
+            for label in sorted(set(rule.labels) - set(info.labels)):
+                known = f"use: {', '.join(info.labels)}" if info.labels else "leave labels out"
+                yield "labels", f"{rule.metric} has no label {label!r}", known
+    role, fills = rule.labels.get("role"), rule.labels.get("fills")
+    if role is not None and around.models is not None and role not in around.models.roles:
+        yield "labels", f"{role!r} is no role of this deployment", suggestion(role, around.models.roles)
+    if fills is not None and fills not in _FILLS:
+        yield "labels", f"unknown fills {fills!r}", suggestion(fills, _FILLS)
+    if rule.metric.endswith("_above") and not _is_limit(rule.labels.get("limit")):
+        message = f"{rule.metric} needs the limit it counts above"
+        yield "labels", message, "add a label `limit` in seconds, such as `limit: 0.5`"
+
+
+def _is_limit(text: str | None) -> bool:
+    try:
+        return text is not None and 0 < float(text) < float("inf")
+    except ValueError:
+        return False
+
+
+def _schedule(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
+    if (
+        isinstance(rule.schedule, int)
+        and around.grids is not None
+        and rule.schedule % around.grids.evaluation_interval_ns
+    ):
+        yield "schedule", "is not a multiple of grids.evaluation_interval", "write a multiple of it"
+
+
+_RULE_CHECKS: tuple[Callable[[RuleSettings, _RuleSurroundings], Iterator[RuleFinding]], ...] = (
+    _subject,
+    _blame,
+    _capital,
+    _window,
+    _labels,
+    _schedule,
+)

@@ -1,0 +1,172 @@
+"""One deployment: its models, books, windows, grids and policy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+
+from monitor.settings.mistakes import mistake, not_yet
+from monitor.settings.quantities import (
+    DAY,
+    HOUR,
+    MILLISECOND,
+    MINUTE,
+    SECOND,
+    Duration,
+    Exact,
+    FilePath,
+    Instant,
+    Name,
+    PositiveDuration,
+)
+from monitor.settings.rules import Policy
+from monitor.settings.sections import Calendar, Section
+
+ACTIVE, DEPLOYMENT = "active", "deployment"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+
+
+def _identifier(value: str) -> str:
+    if not _NAME.fullmatch(value):
+        raise mistake(
+            f"{value!r} is not a name", "use letters, digits and . _ -, beginning with a letter or digit"
+        )
+    return value
+
+
+def _role(value: str) -> str:
+    if value in (ACTIVE, "previous", DEPLOYMENT):
+        raise mistake(f"{value!r} cannot be the name of a shadow", "choose another name, such as `shadow`")
+    return _identifier(value)
+
+
+Identifier = Annotated[str, AfterValidator(_identifier)]
+
+
+class CapitalSettings(Section):
+    """Allocated capital: what drawdown and ratios are measured against."""
+
+    amount: Exact = Field(gt=0)
+    currency: Name
+
+
+class FilterSettings(Section):
+    """Which orders of a shared topic belong to the deployment; what is left out matches all."""
+
+    strategy: Name | None = None
+    account: Name | None = None
+
+
+class ModelSettings(Section):
+    """Artifact directories by role."""
+
+    active: FilePath
+    previous: FilePath | None = None
+    """What a rollback returns to."""
+    shadows: Mapping[Annotated[str, AfterValidator(_role)], FilePath] = Field(min_length=1)
+    shadow_deadline_ns: PositiveDuration = Field(default=50 * MILLISECOND, alias="shadow_deadline")
+    """The most that shadows may delay a batch."""
+    promoted_at_ns: Instant | None = Field(default=None, alias="promoted_at")
+    """When the active was promoted: start of the window `promotion`."""
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """`active`, then the shadows by name."""
+        return (ACTIVE, *sorted(self.shadows))
+
+
+class BookSettings(Section):
+    """How books are opened and marked."""
+
+    start_flat: bool = False
+    mark_staleness_ns: PositiveDuration = Field(default=5 * SECOND, alias="mark_staleness")
+    mark_band_bps: Exact = Field(default=Decimal(50), gt=0)
+    max_spread_bps: Exact = Field(default=Decimal(20), gt=0)
+    exec_horizon_ns: PositiveDuration = Field(default=DAY, alias="exec_horizon")
+
+
+def _target(value: object) -> Any:
+    if value in ("linear", "quantile"):
+        raise not_yet(f"target {value}", "write `target: sign`")
+    return value
+
+
+class PaperSettings(Section):
+    """The paper broker, the same for every role."""
+
+    target: Annotated[Literal["sign"], BeforeValidator(_target)] = "sign"
+    threshold: float = Field(default=0, ge=0)
+    """Predictions within +- threshold want no position."""
+    quantity: Exact = Field(default=Decimal(1), gt=0)
+    holding_ns: Duration = Field(default=SECOND, alias="holding")
+    latency_ns: Duration = Field(default=50 * MILLISECOND, alias="latency")
+    slippage_bps: Exact = Field(default=Decimal(0), ge=0)
+    fee_bps: Exact = Decimal(0)
+    """Negative is a rebate."""
+
+
+def _ks_features(value: object) -> Any:
+    if value not in ([], ()):
+        raise not_yet("an exact KS statistic on named features", "write `ks_features: []`")
+    return value
+
+
+class SampleSettings(Section):
+    rank_k: int = Field(default=10_000, ge=2)
+    """Pairs of predictions kept for rank metrics, per window."""
+    ks_features: Annotated[tuple[Name, ...], BeforeValidator(_ks_features)] = ()
+
+
+class GridSettings(Section):
+    """Grids of event time."""
+
+    evaluation_interval_ns: PositiveDuration = Field(default=SECOND, alias="evaluation_interval")
+    """Rules."""
+    tick_ns: PositiveDuration = Field(default=100 * MILLISECOND, alias="tick")
+    """Hard limits."""
+    task_deadline_ns: PositiveDuration = Field(default=3 * SECOND, alias="task_deadline")
+    """How long an evaluation waits for a task."""
+
+    @model_validator(mode="after")
+    def _nested(self) -> GridSettings:
+        if self.evaluation_interval_ns % self.tick_ns:
+            raise mistake("evaluation_interval is not a multiple of tick", "e.g. 1s and 100ms")
+        return self
+
+
+def _windows(windows: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(windows)) < len(windows):
+        raise mistake("a window is listed twice", "list each window once")
+    if any(window % SECOND for window in windows):
+        raise mistake("a window is a whole number of seconds", "write e.g. 5m")
+    return tuple(sorted(windows))
+
+
+Windows = Annotated[tuple[PositiveDuration, ...], AfterValidator(_windows)]
+
+
+class Deployment(Section):
+    """One active model and its shadows, with everything that decides about them."""
+
+    tenant: Name = "default"
+    calendar: Calendar = "always"
+    capital: CapitalSettings | None = None
+    filter: FilterSettings = Field(default_factory=FilterSettings)
+    models: ModelSettings
+    reference: FilePath | None = None
+    books: BookSettings = Field(default_factory=BookSettings)
+    paper: PaperSettings = Field(default_factory=PaperSettings)
+    windows_ns: Windows = Field(default=(5 * MINUTE, HOUR), alias="windows")
+    """Ascending."""
+    samples: SampleSettings = Field(default_factory=SampleSettings)
+    grids: GridSettings = Field(default_factory=GridSettings)
+    policy: Policy = Policy(name="none")
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """`active`, then the shadows by name."""
+        return self.models.roles

@@ -1,0 +1,103 @@
+"""From a YAML file and the environment to `Settings`, or to a list of every mistake in them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from monitor.errors import ConfigError
+from monitor.settings.configuration import Settings
+from monitor.settings.consistency import inconsistencies
+from monitor.settings.document import Document, problem_at, read
+from monitor.settings.metric_info import MetricInfo
+from monitor.settings.mistakes import problem, problems_of
+
+
+def load(
+    path: Path,
+    env: Mapping[str, str] | None = None,
+    *,
+    known_metrics: Mapping[str, MetricInfo] | None = None,
+) -> Settings:
+    """The configuration in the YAML file at `path`.
+
+    `env` may hold `SHADOW_MONITOR__SECTION__KEY` variables, which win over the file. Relative paths are
+    relative to the file. Models, references and schemas need not exist; an instruments or policy file must.
+    With `known_metrics`, rules are also checked against the catalogue.
+
+    Raises:
+        ConfigError: with every mistake at once, each with file and line, key, and remedy.
+    """
+    return _settings(read(path), path.resolve().parent, env, known_metrics)
+
+
+def from_mapping(
+    data: Mapping[str, Any],
+    directory: Path,
+    *,
+    known_metrics: Mapping[str, MetricInfo] | None = None,
+) -> Settings:
+    """The configuration in plain values shaped like the YAML file, as if it lay in `directory`.
+
+    Raises:
+        ConfigError: as `load`.
+    """
+    return _settings(Document("configuration", copy.deepcopy(dict(data))), directory, None, known_metrics)
+
+
+def _settings(
+    document: Document,
+    directory: Path,
+    env: Mapping[str, str] | None,
+    known_metrics: Mapping[str, MetricInfo] | None,
+) -> Settings:
+    if not isinstance(document.data, dict):
+        remedy = "write keys and values, as config/example.yaml shows"
+        document.problems.append(problem_at(document.source, (), "is not a mapping", remedy))
+    if document.problems and (not document.data or not isinstance(document.data, dict)):
+        raise ConfigError(document.problems)
+    document.override(env or {})
+    _graft_files(document, directory)
+    context = {"directory": directory}
+    settings = None
+    problems = document.problems
+    try:
+        settings = Settings.model_validate(document.data, context=context)
+    except ValidationError as error:
+        problems.extend(problems_of(error, document, Settings))
+    problems.extend(inconsistencies(document, context, known_metrics))
+    if problems or settings is None:
+        raise ConfigError(problems)
+    return settings
+
+
+def _graft_files(document: Document, directory: Path) -> None:
+    """Read the instruments and policy files that the document names into their places."""
+    instruments = document.data.get("instruments")
+    if isinstance(instruments, str) and instruments != "open":
+        _graft(document, ("instruments",), directory, "write `open`, a mapping, or the path of a YAML file")
+    deployments = document.data.get("deployments")
+    for name, deployment in deployments.items() if isinstance(deployments, dict) else ():
+        if isinstance(deployment, dict) and isinstance(deployment.get("policy"), str):
+            _graft(
+                document,
+                ("deployments", name, "policy"),
+                directory,
+                "write a mapping, or the path of a YAML file",
+            )
+
+
+def _graft(document: Document, location: tuple[str, ...], directory: Path, remedy: str) -> None:
+    parent: Any = document.data
+    for part in location[:-1]:
+        parent = parent[part]
+    file = directory / parent[location[-1]]
+    if file.is_file():
+        document.graft(location, read(file, parent[location[-1]]))
+    else:
+        document.problems.append(problem(document, location, f"there is no file {file}", remedy))
+        del parent[location[-1]]  # the default stands in, so that the other mistakes are still found

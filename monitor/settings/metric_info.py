@@ -1,0 +1,20 @@
+"""What a configuration must know of a metric to check the rules that name it. Knows no statistic."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Blame = Literal["nobody", "role", "shadow", "active", "deployment"]
+"""Who a bad value speaks against: nobody (drift of a feature), the role in its label, the shadow of a pair,
+the active in production, or the deployment as a whole."""
+
+
+class MetricInfo(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of the metric catalogue, as far as rules are concerned."""
+
+    name: str
+    labels: tuple[str, ...]
+    windowed: bool
+    blame: Blame

@@ -1,0 +1,122 @@
+"""Durations, instants and exact decimals as text -> integer nanoseconds and `Decimal`. Knows no section."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal, InvalidOperation
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
+
+from monitor.settings.document import WrittenFloat
+from monitor.settings.mistakes import mistake
+
+UNITS_NS = {
+    "ns": 1,
+    "us": 1_000,
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60 * 1_000_000_000,
+    "h": 3_600 * 1_000_000_000,
+    "d": 86_400 * 1_000_000_000,
+}
+MILLISECOND, SECOND, MINUTE, HOUR, DAY = (UNITS_NS[unit] for unit in ("ms", "s", "m", "h", "d"))
+
+_LONGEST_NS = 2**62
+_DURATION = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?)\s*(ns|us|ms|s|m|h|d)")
+_INSTANT = re.compile(
+    r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
+    r"(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
+)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def parse_duration(value: object) -> int:
+    """Nanoseconds of `100ms`, `5m`, `1.5h`, `30d`; a plain 0 needs no unit."""
+    if value == 0 and not isinstance(value, bool):
+        return 0
+    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is None:
+        raise mistake(
+            f"{_shown(value)} is not a duration",
+            "write a number and one of ns us ms s m h d, as in 100ms or 5m",
+        )
+    duration = Decimal(found[1]) * UNITS_NS[found[2]]
+    if duration != int(duration) or duration > _LONGEST_NS:
+        raise mistake(
+            f"{value} is not a whole number of ns up to 146 years", "write a coarser or shorter duration"
+        )
+    return int(duration)
+
+
+def parse_instant(value: object) -> int:
+    """Nanoseconds since the Unix epoch of an RFC 3339 time; the zone is required."""
+    found = _INSTANT.fullmatch(value.strip()) if isinstance(value, str) else None
+    if found is not None:
+        year, month, day, hour, minute, second = (int(found[i]) for i in range(1, 7))
+        offset = timedelta(hours=int(found[9] or 0), minutes=int(found[10] or 0))
+        try:
+            zone = timezone(-offset if found[8] == "-" else offset)
+            since = datetime(year, month, day, hour, minute, second, tzinfo=zone) - _EPOCH
+        except (ValueError, OverflowError):
+            found = None
+        else:
+            return (since.days * 86_400 + since.seconds) * SECOND + int((found[7] or "0").ljust(9, "0"))
+    raise mistake(
+        f"{_shown(value)} is not an RFC 3339 time", "write the time with its zone, as in 2026-03-01T09:30:00Z"
+    )
+
+
+def parse_exact(value: object) -> Decimal:
+    """The decimal as it is written: text, an integer, or a YAML number; never a bare float."""
+    if isinstance(value, Decimal):
+        return value
+    text = value.text if isinstance(value, WrittenFloat) else value
+    if isinstance(text, (str, int)) and not isinstance(text, bool):
+        try:
+            number = Decimal(text)
+        except InvalidOperation:
+            number = Decimal("NaN")
+        if number.is_finite() and abs(number.adjusted()) <= 36 and len(number.as_tuple().digits) <= 40:
+            return number
+    raise mistake(f"{_shown(value)} is not a decimal number", 'write a decimal in quotes, as in "0.01"')
+
+
+def parse_text(value: object) -> Any:
+    """Numbers as the text that was written, for values such as labels that are text by nature."""
+    if isinstance(value, WrittenFloat):
+        return value.text
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+def _shown(value: object) -> str:
+    text = value.text if isinstance(value, WrittenFloat) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _positive(value: int) -> int:
+    if value <= 0:
+        raise mistake("must be longer than zero", "write a duration such as 1s")
+    return value
+
+
+def _beside_configuration(value: object, info: ValidationInfo) -> Any:
+    """Relative paths are relative to the configuration file, wherever the program is started."""
+    directory: Path = (info.context or {}).get("directory", Path())
+    return directory / value if isinstance(value, (str, Path)) and str(value) else value
+
+
+Duration = Annotated[int, BeforeValidator(parse_duration)]
+"""Nanoseconds, zero or more."""
+PositiveDuration = Annotated[int, BeforeValidator(parse_duration), AfterValidator(_positive)]
+"""Nanoseconds, more than zero."""
+Instant = Annotated[int, BeforeValidator(parse_instant)]
+"""Nanoseconds since the Unix epoch, UTC."""
+Exact = Annotated[Decimal, BeforeValidator(parse_exact)]
+"""A decimal as written."""
+Name = Annotated[str, BeforeValidator(parse_text), Field(min_length=1)]
+"""Text that may look like a number."""
+FilePath = Annotated[Path, BeforeValidator(_beside_configuration)]
+"""A path, absolute or beside the configuration file; it need not exist."""

@@ -1,0 +1,116 @@
+"""A policy as written: its rules, typed. What a rule does with a value belongs to `policy`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import BeforeValidator, Field, PlainValidator, model_validator
+
+from monitor.settings.mistakes import mistake, not_yet, suggestion
+from monitor.settings.quantities import SECOND, Duration, Name, PositiveDuration, parse_duration, parse_text
+from monitor.settings.sections import Section
+
+ACTIONS = ("alert", "demote", "rollback", "reduce", "kill")
+LATER_ACTIONS = ("abort", "promote", "retrain")
+NAMED_WINDOWS = ("session", "promotion")
+
+
+class Persistence(NamedTuple):
+    """How long a condition must hold: consecutive evaluations, or (where longer than 0) a duration."""
+
+    evaluations: int = 1
+    duration_ns: int = 0
+
+
+def _persistence(value: object) -> Persistence:
+    if isinstance(value, str) and value.isdecimal():
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        if value < 1:
+            raise mistake("must be at least 1", "write 1 for the first evaluation, or a duration such as 30s")
+        return Persistence(evaluations=value)
+    return Persistence(duration_ns=parse_duration(value))
+
+
+def _window(value: object) -> Any:
+    if value in NAMED_WINDOWS:
+        return value
+    duration = parse_duration(value)
+    if duration % SECOND:
+        raise mistake("a window is a whole number of seconds", "write e.g. 5m")
+    return duration
+
+
+def _schedule(value: object) -> Any:
+    if value in ("tick", "evaluation"):
+        return value
+    duration = parse_duration(value)
+    if duration == 0:
+        raise mistake("must be longer than zero", "write tick, evaluation, or a duration such as 60s")
+    return duration
+
+
+def _action(value: object) -> Any:
+    if value in LATER_ACTIONS:
+        raise not_yet(f"action {value}", f"use one of: {', '.join(ACTIONS)}")
+    if value not in ACTIONS:
+        raise mistake(f"unknown action {value!r}", suggestion(str(value), ACTIONS))
+    return value
+
+
+Window = Annotated[int | Literal["session", "promotion"], BeforeValidator(_window)]
+
+
+class RuleSettings(Section):
+    """One rule: a metric, a bare threshold, how long it must be crossed, and what then happens to whom."""
+
+    id: Name
+    subject: Name
+    """`active`, `deployment`, or a shadow's name: whom the rule is about and on whom alone it acts."""
+    metric: Name
+    labels: Mapping[str, Annotated[str, BeforeValidator(parse_text)]] = Field(default_factory=dict)
+    """Labels that a series must carry; those left out match all."""
+    window: Window = 0
+    """Nanoseconds, 0 for a metric without a window, `session` or `promotion`."""
+    above: float | None = None
+    below: float | None = None
+    min_samples: int = Field(default=0, ge=0)
+    persistence: Annotated[Persistence, PlainValidator(_persistence)] = Field(
+        default=Persistence(), alias="for"
+    )
+    schedule: Annotated[int | Literal["tick", "evaluation"], BeforeValidator(_schedule)] = "evaluation"
+    """`tick`, `evaluation`, or nanoseconds."""
+    no_data: Literal["hold", "alert", "halt"] = "hold"
+    severity: Literal["info", "warning", "critical"] = "warning"
+    action: Annotated[Literal["alert", "demote", "rollback", "reduce", "kill"], BeforeValidator(_action)]
+    scope: Literal["trading", "model", "serving"] = "trading"
+    """What a kill stops."""
+    keep_firing_for_ns: Duration = Field(default=0, alias="keep_firing_for")
+    act_within_ns: PositiveDuration | None = Field(default=None, alias="act_within")
+    dry_run: bool = False
+
+    @property
+    def comparator(self) -> Literal["above", "below"]:
+        return "below" if self.above is None else "above"
+
+    @property
+    def threshold(self) -> float:
+        limit = self.below if self.above is None else self.above
+        assert limit is not None, "validated below"
+        return limit
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> RuleSettings:
+        if (self.above is None) == (self.below is None):
+            raise mistake("needs exactly one of `above` and `below`", "keep the one that is a failure")
+        if "scope" in self.model_fields_set and self.action != "kill":
+            raise mistake("`scope` belongs to a kill", "leave `scope` out, or write `action: kill`")
+        return self
+
+
+class Policy(Section):
+    """Rules in the order in which they apply at one instant."""
+
+    name: Name
+    rules: tuple[RuleSettings, ...] = ()
