@@ -127,8 +127,8 @@ class LatencyHistogram(IntegerCounts[tuple[int, ...]]):
         Raises:
             ValueError: the limit was not named when the histogram was made.
         """
-        n = self.n
-        return self.count_above(limit_ns) / n if n else math.nan
+        above, n = self.count_above(limit_ns), self.n
+        return above / n if n else math.nan
 
     def count_above(self, limit_ns: int) -> int:
         """Number of latencies above a limit of `spec`, timeouts included."""

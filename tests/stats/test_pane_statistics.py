@@ -1,0 +1,97 @@
+"""Every pane statistic: any batches, order, panes and tasks give equal bytes; examples in docstrings run."""
+
+import doctest
+import importlib
+import pkgutil
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import monitor.stats
+from monitor.stats.binning import BinCounts, Binner
+from monitor.stats.counts import Counts
+from monitor.stats.histogram import LatencyHistogram
+from monitor.stats.pane_statistic import PaneStatistic
+from monitor.stats.reference import freeze
+from monitor.stats.sample import PairSample
+
+BINNER = Binner([freeze(np.arange(100.0)), freeze(np.random.default_rng(25).standard_cauchy(2_000))])
+
+
+def feed_counts(statistic, rows):
+    for row in rows:
+        statistic.update("even" if row % 2 == 0 else "odd")
+
+
+def feed_histogram(statistic, rows):
+    latency = rows * 7_919 - 5_000
+    slow = latency > 10**9
+    statistic.update(latency[~slow], int(slow.sum()))
+
+
+def feed_bins(statistic, rows):
+    special = np.array([np.nan, np.inf, -np.inf])
+    values = np.where(rows % 10 < 3, special[rows % 3], rows / 7.0)
+    statistic.update(np.column_stack((values, -values)))
+
+
+def feed_pairs(statistic, rows):
+    hash_ = (rows.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(3)
+    statistic.update(
+        hash_, rows, (rows % 3).astype(np.uint64), np.where(rows % 11, rows / 3, np.nan), rows * 0.5
+    )
+
+
+STATISTICS = {
+    "counts": (Counts, ("even", "odd", "never"), feed_counts),
+    "histogram": (LatencyHistogram, (0, 5_000, 10**8), feed_histogram),
+    "bins": (BinCounts, BINNER, feed_bins),
+    "pairs": (PairSample, 10, feed_pairs),
+}
+distinct_rows = st.lists(st.integers(0, 10**6), unique=True, max_size=60)
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+@given(data=st.data(), rows=distinct_rows)
+def test_any_batches_order_panes_and_tasks_give_equal_bytes(name, data, rows):
+    kind, spec, feed = STATISTICS[name]
+    whole: PaneStatistic = kind(spec)
+    feed(whole, np.array(rows, np.int64))
+    rows = data.draw(st.permutations(rows))
+    parts = [kind(spec) for _ in range(3)]
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(rows)), max_size=6)))
+    for start, end in zip([0, *cuts], [*cuts, len(rows)], strict=True):
+        feed(data.draw(st.sampled_from(parts)), np.array(rows[start:end], np.int64))
+    a, b, c = (kind.from_bytes(part.to_bytes(), spec) for part in parts)
+    left, right, turned = a.copy(), b.copy(), c.copy()
+    left.merge(b)
+    left.merge(c)
+    right.merge(c)
+    a.merge(right)
+    turned.merge(b)
+    turned.merge(parts[0])
+    assert left.to_bytes() == a.to_bytes() == turned.to_bytes() == whole.to_bytes()
+    assert whole.empty == (not rows)
+
+
+@pytest.mark.parametrize("name", STATISTICS)
+def test_merging_leaves_the_other_side_and_copies_alone(name):
+    kind, spec, feed = STATISTICS[name]
+    first, second = kind(spec), kind(spec)
+    feed(first, np.arange(0, 30))
+    feed(second, np.arange(30, 60))
+    before, twin = second.to_bytes(), first.copy()
+    frozen = twin.to_bytes()
+    first.merge(second)
+    assert second.to_bytes() == before
+    assert twin.to_bytes() == frozen
+    assert kind(spec).empty
+    assert not first.empty
+
+
+@pytest.mark.parametrize("module", [m.name for m in pkgutil.iter_modules(monitor.stats.__path__)])
+def test_examples_in_docstrings_run(module):
+    failures, _ = doctest.testmod(importlib.import_module(f"monitor.stats.{module}"))
+    assert failures == 0
