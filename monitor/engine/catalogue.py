@@ -27,7 +27,7 @@ FAILED_ANSWERS = ("error", "timeout", "non_finite", "wrong_shape")
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A metric by name. `blame`: whom it accuses (`shadow`, `role` = the role label, `production`, nobody = "").
+    """A metric by name. `blame`: whom it accuses: `shadow`, `role` (the label's), `production`, "" (nobody).
 
     `of(scope)` yields labels and value functions of the pane metrics; None for metrics of the books, which
     are made from equity at instants. `every_ns`: shortest useful schedule, 0 = every evaluation.

@@ -42,7 +42,7 @@ class Effective(msgspec.Struct, frozen=True, tag="effective", kw_only=True):
 
 
 class Start(msgspec.Struct, frozen=True, tag="start", kw_only=True):
-    """The owner's grid starts at `at`."""
+    """The owner's grid starts at `at`: at first, and anew after a silence longer than any window."""
 
     deployment: str
     at: int
@@ -57,7 +57,7 @@ class Missing(msgspec.Struct, frozen=True, tag="missing", kw_only=True):
 
 
 class Applied(msgspec.Struct, frozen=True, tag="applied", kw_only=True):
-    """The command at `offset` of the commands' `partition` was applied after instant `at` (None: before any)."""
+    """The command at `offset` of `partition` was applied after instant `at` (None: before any)."""
 
     deployment: str
     partition: int

@@ -22,8 +22,8 @@ class Holding(msgspec.Struct, frozen=True, array_like=True):
 class BookState(msgspec.Struct, frozen=True, array_like=True):
     """One book of one task. Money is decimal text of an integer in 1e-18 of the currency: beyond 64 bits.
 
-    Per currency: cash, value (sum of quantity x mark), transfers. `complete`: no open position lacks a mark and
-    no position is unknown; `mark_ts`: of the oldest mark among open positions (0: none open).
+    Per currency: cash, value (sum of quantity x mark), transfers. `complete`: no open position lacks a mark
+    and no position is unknown; `mark_ts`: of the oldest mark among open positions (0: none open).
     """
 
     money: dict[str, tuple[str, str, str]]
@@ -62,6 +62,11 @@ class Partial(msgspec.Struct, frozen=True, array_like=True):
     books: dict[str, BookState] | None = None
     open: Open | None = None
     closed: tuple[Closed, ...] = ()
+
+    @property
+    def changes(self) -> bool:
+        """Whether it says more than how far the task has come."""
+        return self.books is not None or self.open is not None or bool(self.closed)
 
 
 _encoder = msgspec.msgpack.Encoder()
