@@ -20,7 +20,7 @@ def book_features(book: BookStates) -> dict[str, Column]:
     volume-weighted mid against the mid. `gap_*_bps`: distance of the tenth level from the best. `return_*`:
     change of the mid. `volatility_*_bps`: root of the summed squared mid changes. `order_flow_*`: order flow
     imbalance of the best level (Cont, Kukanov, Stoikov 2014, eq. 4) over the volume that stood there, under
-    tanh. `placed_rate_*`, `taken_rate_*`: orders a second. `placing_*`, `taking_*`: bid less ask share of those.
+    tanh. `placed_rate_*`, `taken_rate_*`: orders a second. `placing_*`, `taking_*`: their bid less ask share.
     """
     bid, ask = book.bid_price[:, 0].astype(float), book.ask_price[:, 0].astype(float)
     bid_volume, ask_volume = book.bid_volume.astype(float), book.ask_volume.astype(float)

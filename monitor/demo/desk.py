@@ -44,7 +44,7 @@ class DeskHabits:
     """
 
     notional: Decimal = Decimal("50000")
-    threshold: float = 0.3
+    threshold: float = 8e-5
     hold_s: float = 1.5
     fee_bps: Decimal = Decimal("0.2")
     partial_share: float = 0.15
@@ -54,6 +54,8 @@ class DeskHabits:
     error_share: float = 0.0005
     account: str = "demo-1"
     strategy: str = "demo"
+    halted_s: float = float("inf")
+    """Seconds into the stream from which the desk places no order any more."""
 
 
 @dataclass(slots=True)
@@ -120,6 +122,7 @@ class Desk:
         self._start_ns = start_ns
         self._run = f"{start_ns // 1_000_000_000:x}"
         self._habits = habits or DeskHabits()
+        self._halted_ns = start_ns + self._habits.halted_s * 1e9
         self._faults = faults or Faults()
         self._schema_crc32 = feature_schema_crc32(feature_schema(feature_names))
         self._models = models
@@ -182,7 +185,7 @@ class Desk:
                     "served": served,
                 },
             )
-            if prediction is not None and not line.working and ts_ns >= line.decide_ns:
+            if prediction is not None and not line.working and line.decide_ns <= ts_ns < self._halted_ns:
                 self._decide(int(market.listing[row]), event_id, answered_ns, prediction, served)
 
     def _decide(
