@@ -1,0 +1,245 @@
+"""`BookSet`: all books of a deployment in one partition task on the same marks: one real, one paper a role.
+
+The one door to this package for the fold of a task; knows rows in folding order, not streams or policies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.errors import StateError
+from monitor.trading.ledger import Applied, Ledger, LedgerRules
+from monitor.trading.marks import NO_MARK, Fill, MarkRules, Marks
+from monitor.trading.paper import PaperBook, PaperRules
+from monitor.trading.position import Book
+from monitor.trading.report import Kind, Report
+from monitor.trading.units import InstrumentUnits
+
+ACTIVE = "active"
+REAL = "real"
+PAPER = "paper"
+
+_FILLS = (Kind.FILL, Kind.PARTIAL_FILL)
+
+
+def book_key(role: str, fills: str) -> str:
+    """The name of a book: `role=active,fills=real`."""
+    return f"role={role},fills={fills}"
+
+
+class BookView(msgspec.Struct, frozen=True, kw_only=True):
+    """A book at an instant, money in 1e-18 by currency; equity = `cash` + `value`, exactly.
+
+    `value` sums quantity x mark over the open positions, `gross` its absolute amounts. `fees` paid and
+    `transfers` of capital are within `cash`. `oldest_mark_ns`: of the open positions. `complete` is False
+    where an open position has no mark or a position is unknown: then the sums leave something out.
+    """
+
+    as_of_ns: int
+    cash: dict[str, int]
+    value: dict[str, int]
+    gross: dict[str, int]
+    fees: dict[str, int]
+    transfers: dict[str, int]
+    oldest_mark_ns: int | None
+    complete: bool
+
+    def equity(self, currency: str) -> int:
+        """Cash and positions of one currency."""
+        return self.cash.get(currency, 0) + self.value.get(currency, 0)
+
+
+class PositionView(msgspec.Struct, frozen=True):
+    """An open position: lots, mark in half-ticks and its time; None without a mark."""
+
+    quantity: int
+    mark: int | None
+    mark_ts_ns: int | None
+
+
+class BookRules(msgspec.Struct, frozen=True):
+    """What `books` and `paper` of a deployment's configuration say."""
+
+    ledger: LedgerRules
+    marks: MarkRules
+    paper: PaperRules
+
+
+class BookSet:
+    """Marks, the ledger and a paper book a role. Symbol index = position among the instruments given."""
+
+    def __init__(
+        self, instruments: Sequence[InstrumentUnits], roles: Sequence[str], rules: BookRules
+    ) -> None:
+        self.marks = Marks(instruments, rules.marks)
+        self.ledger = Ledger(instruments, rules.ledger, f"{ACTIVE},{REAL}")
+        self.papers = {role: PaperBook(instruments, rules.paper, role) for role in roles}
+        self._instruments = list(instruments)
+        self._index = {units.symbol: code for code, units in enumerate(self._instruments)}
+        self._start_flat = rules.ledger.start_flat
+        self._known = np.full(len(self._instruments), self._start_flat)
+        self._reported = np.zeros(len(self._instruments), bool)
+
+    def extend(self, instruments: Sequence[InstrumentUnits]) -> None:
+        """Append symbols that appeared while running."""
+        for part in self._parts():
+            part.extend(instruments)
+        for units in instruments:
+            self._index[units.symbol] = len(self._instruments)
+            self._instruments.append(units)
+        more = len(instruments)
+        self._known = np.concatenate([self._known, np.full(more, self._start_flat)])
+        self._reported = np.concatenate([self._reported, np.zeros(more, bool)])
+
+    def fold(
+        self,
+        *,
+        symbol: NDArray[np.integer],
+        eff: NDArray[np.int64],
+        bid: NDArray[np.float64],
+        ask: NDArray[np.float64],
+        price: NDArray[np.float64],
+        predictions: Mapping[str, NDArray[np.float64]],
+        reports: Sequence[tuple[Report, int]] = (),
+    ) -> list[Applied]:
+        """Fold a slice: n feature rows (columns (n,), `eff` = effective time, never falling; predictions by
+        role, NaN = none) and execution reports with their effective times, never falling; at equal times
+        features come first. Any slicing gives the same books. Returns what each report did."""
+        applied: list[Applied] = []
+        confirming: list[tuple[Report, int]] = []
+        for report, eff_ns in reports:
+            outcome = self.ledger.apply(report, eff_ns)
+            applied.append(outcome)
+            self._note_standing(report.symbol)
+            if outcome is Applied.APPLIED and report.kind in _FILLS:
+                confirming.append((report, eff_ns))
+        fills: list[Fill] = []
+        if confirming:
+            places = np.searchsorted(eff, [eff_ns for _, eff_ns in confirming], side="right").tolist()
+            for place, (report, _) in zip(places, confirming, strict=True):
+                if report.last_price is not None:
+                    fills.append(Fill(place, self._index[report.symbol], report.last_price))
+        if len(symbol) or fills:
+            quotes = self.marks.update(symbol, eff, bid, ask, price, fills)
+            for role, paper in self.papers.items():
+                paper.fold(quotes, predictions[role])
+        return applied
+
+    def books(self) -> dict[str, Book]:
+        """Every book by its key, the real one first, then paper by role."""
+        books = {book_key(ACTIVE, REAL): self.ledger.book}
+        books.update((book_key(role, PAPER), paper.book) for role, paper in self.papers.items())
+        return books
+
+    def at(self, as_of_ns: int) -> dict[str, BookView]:
+        """Every book at the accepted marks; the caller has folded exactly the rows before `as_of_ns`."""
+        real = book_key(ACTIVE, REAL)
+        known = bool(self._known[self._reported | (self.marks.ts != NO_MARK)].all())
+        return {
+            key: self._view(book, as_of_ns, known=known or key != real) for key, book in self.books().items()
+        }
+
+    def positions(self) -> dict[str, dict[str, PositionView]]:
+        """Open positions by book and symbol, sorted by symbol."""
+        return {
+            key: {symbol: self._position(book, symbol) for symbol in sorted(book.open)}
+            for key, book in self.books().items()
+        }
+
+    def changed(self) -> set[str]:
+        """Keys of the books whose cash, positions or marks moved since `mark_clean`."""
+        moved = {self._instruments[code].symbol for code in np.flatnonzero(self.marks.dirty).tolist()}
+        return {key for key, book in self.books().items() if book.dirty or book.open & moved}
+
+    def records(self, *, dirty_only: bool) -> dict[str, bytes | None]:
+        """State records by key, None for a key to delete; with `dirty_only` those since `mark_clean`."""
+        found: dict[str, bytes | None] = {}
+        for part in self._parts():
+            found.update(part.records(dirty_only=dirty_only))
+        return found
+
+    def mark_clean(self) -> None:
+        """What `records` gave is stored."""
+        for part in self._parts():
+            part.mark_clean()
+
+    def restore(self, records: Mapping[str, bytes]) -> None:
+        """Take back stored records into a new set whose instruments hold all of `symbols_of(records)`.
+
+        Raises:
+            StateError: a record cannot be read, or its symbol is not among the instruments.
+        """
+        missing = symbols_of(records) - self._index.keys()
+        if missing:
+            raise StateError(
+                f"state holds books of {', '.join(sorted(missing))}, which are not among the instruments"
+            )
+        for part in self._parts():
+            part.restore(records)
+        for symbol in self.ledger.symbols:
+            self._note_standing(symbol)
+
+    def _parts(self) -> list[Marks | Ledger | PaperBook]:
+        return [self.marks, self.ledger, *self.papers.values()]
+
+    def _note_standing(self, symbol: str) -> None:
+        """Which positions must be known for the real book to be complete: those of all symbols that showed a
+        mark or a report, since what was never stated might be held."""
+        code = self._index[symbol]
+        self._reported[code] = True
+        self._known[code] = self.ledger.known_position(symbol)
+
+    def _view(self, book: Book, as_of_ns: int, *, known: bool) -> BookView:
+        value: dict[str, int] = {}
+        gross: dict[str, int] = {}
+        oldest: int | None = None
+        complete = known
+        for symbol in book.open:
+            code = self._index[symbol]
+            mark_ts = int(self.marks.ts[code])
+            if mark_ts == NO_MARK:
+                complete = False
+                continue
+            units = self._instruments[code]
+            worth = units.value(book.lines[symbol].quantity, int(self.marks.mark[code]))
+            value[units.currency] = value.get(units.currency, 0) + worth
+            gross[units.currency] = gross.get(units.currency, 0) + abs(worth)
+            oldest = mark_ts if oldest is None else min(oldest, mark_ts)
+        return BookView(
+            as_of_ns=as_of_ns,
+            cash=_sorted(book.cash),
+            value=_sorted(value),
+            gross=_sorted(gross),
+            fees=_sorted(book.fees),
+            transfers=_sorted(book.transfers),
+            oldest_mark_ns=oldest,
+            complete=complete,
+        )
+
+    def _position(self, book: Book, symbol: str) -> PositionView:
+        code = self._index[symbol]
+        mark_ts = int(self.marks.ts[code])
+        quantity = book.lines[symbol].quantity
+        if mark_ts == NO_MARK:
+            return PositionView(quantity, None, None)
+        return PositionView(quantity, int(self.marks.mark[code]), mark_ts)
+
+
+def symbols_of(keys: Iterable[str]) -> set[str]:
+    """The symbols that stored records are about, from their keys: a restart needs instruments for them."""
+    found: set[str] = set()
+    for key in keys:
+        part, _, rest = key.partition("/")
+        if part == "marks":
+            found.add(rest)
+        elif part in ("ledger", "paper"):
+            found.add(rest.partition("/")[2])
+    return found
+
+
+def _sorted(amounts: Mapping[str, int]) -> dict[str, int]:
+    return dict(sorted(amounts.items()))

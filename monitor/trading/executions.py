@@ -1,0 +1,145 @@
+"""`Executions`: which executions of one symbol are known and what they were, for a horizon of time and count.
+
+Whether an id is known depends on its own age and rank alone, never on when memory was tidied, so that chunks,
+commits and restarts cannot be told from the outside.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+
+from monitor.errors import StateError
+
+CHUNK = 128
+"""Entries in one state record: a commit rewrites the newest chunk only."""
+
+
+class Economics(NamedTuple):
+    """What an execution did: `lots` signed, `paid` and `fee` in money units (1e-18) of their currencies."""
+
+    lots: int
+    paid: int
+    fee: int
+    fee_currency: str
+
+    def encode(self) -> bytes:
+        """The stored form."""
+        return f"{self.lots} {self.paid} {self.fee} {self.fee_currency}".encode()
+
+    @classmethod
+    def decode(cls, raw: bytes) -> Economics:
+        """The inverse of `encode`."""
+        lots, paid, fee, currency = raw.decode().split(" ", 3)
+        return cls(int(lots), int(paid), int(fee), currency)
+
+
+class _Entry(NamedTuple):
+    ordinal: int
+    eff_ns: int
+    note: bytes
+
+
+def execution_key(account: str | None, exec_id: str) -> bytes:
+    """64-bit digest of an execution's id within its symbol (a million ids collide with probability 3e-8)."""
+    return blake2b(f"{account or ''}\0{exec_id}".encode(), digest_size=8).digest()
+
+
+class Executions:
+    """Notes by execution key, oldest forgotten first.
+
+    A key is known while its entry is at most `horizon_ns` older than the asking row's effective time and
+    among the `limit` newest. Effective times never fall.
+    """
+
+    __slots__ = ("_chunks", "_count", "_dirty", "_entries", "_gone", "_horizon", "_limit")
+
+    def __init__(self, horizon_ns: int, limit: int) -> None:
+        self._horizon = horizon_ns
+        self._limit = limit
+        self._entries: dict[bytes, _Entry] = {}
+        self._chunks: dict[int, list[bytes]] = {}
+        self._count = 0
+        self._dirty: set[int] = set()
+        self._gone: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: bytes, eff_ns: int) -> bytes | None:
+        """The note of a key, None where it is not known (any more)."""
+        entry = self._entries.get(key)
+        if (
+            entry is None
+            or entry.eff_ns < eff_ns - self._horizon
+            or entry.ordinal < self._count - self._limit
+        ):
+            return None
+        return entry.note
+
+    def add(self, key: bytes, eff_ns: int, note: bytes) -> None:
+        """Remember a key, in place of what was remembered of it."""
+        number, place = divmod(self._count, CHUNK)
+        if place == 0:
+            self._chunks[number] = []
+            self._forget(eff_ns)
+        self._chunks[number].append(key)
+        self._entries[key] = _Entry(self._count, eff_ns, note)
+        self._count += 1
+        self._dirty.add(number)
+
+    def records(self, *, dirty_only: bool) -> Iterator[tuple[int, bytes | None]]:
+        """(chunk number, stored chunk), None for a chunk that is to be deleted."""
+        for number in sorted(self._gone):
+            yield number, None
+        for number in sorted(self._dirty if dirty_only else self._chunks):
+            rows: list[tuple[bytes, int, bytes]] = []
+            for place, key in enumerate(self._chunks[number]):
+                entry = self._entries.get(key)
+                if entry is None or entry.ordinal != number * CHUNK + place:
+                    rows.append((b"", 0, b""))
+                else:
+                    rows.append((key, entry.eff_ns, entry.note))
+            yield number, msgspec.msgpack.encode(rows)
+
+    def mark_clean(self) -> None:
+        """What `records` gave is stored."""
+        self._dirty.clear()
+        self._gone.clear()
+
+    def restore(self, number: int, raw: bytes) -> None:
+        """Put a stored chunk back; chunks come in rising order of their number.
+
+        Raises:
+            StateError: the record cannot be read.
+        """
+        try:
+            rows = msgspec.msgpack.decode(raw, type=list[tuple[bytes, int, bytes]])
+        except msgspec.MsgspecError as error:
+            raise StateError(f"chunk {number} of execution ids cannot be read: {error}") from error
+        self._chunks[number] = [key for key, _, _ in rows]
+        for place, (key, eff_ns, note) in enumerate(rows):
+            if key:
+                self._entries[key] = _Entry(number * CHUNK + place, eff_ns, note)
+        self._count = number * CHUNK + len(rows)
+
+    def _forget(self, eff_ns: int) -> None:
+        """Drop full chunks whose newest entry is no longer known."""
+        for number in list(self._chunks):
+            last = (number + 1) * CHUNK - 1
+            newest = self._chunks[number][-1] if len(self._chunks[number]) == CHUNK else None
+            if newest is None:
+                return
+            entry = self._entries.get(newest)
+            expired = entry is None or entry.ordinal != last or entry.eff_ns < eff_ns - self._horizon
+            if not expired and last >= self._count - self._limit:
+                return
+            for place, key in enumerate(self._chunks.pop(number)):
+                found = self._entries.get(key)
+                if found is not None and found.ordinal == number * CHUNK + place:
+                    del self._entries[key]
+            self._dirty.discard(number)
+            self._gone.add(number)

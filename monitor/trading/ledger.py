@@ -1,0 +1,283 @@
+"""`Ledger`: a real book from execution reports, with the semantics of FIX, in exact integers.
+
+A fill adds its economics, a bust takes away the economics that it repeats, a correction takes away its old
+terms and adds its new ones: every report contributes a fixed amount, so cash, quantity, fees and equity do
+not depend on the order of arrival. Only the split of profit into realised and open does (average cost is a
+path), and so do `position` reports, which state the position at their place in the order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from decimal import Decimal
+from enum import Enum
+
+import msgspec
+
+from monitor.errors import StateError
+from monitor.trading.executions import Economics, Executions, execution_key
+from monitor.trading.position import VERSION, Book, Line, Position
+from monitor.trading.report import TRANSFER, Execution, Kind, Report
+from monitor.trading.units import InstrumentUnits, money_of
+
+_KINDS = frozenset(Kind)
+_SIDES = {"buy": 1, "sell": -1}
+_ALL, _FEE = b"all", b"fee"
+_UNDONE = frozenset({_ALL, _FEE})
+"""Remembered of an execution that was undone before it came: what of it must not count when it comes."""
+
+
+class LedgerRules(msgspec.Struct, frozen=True):
+    """`start_flat`: positions are known to be flat before the first report. An execution id is remembered for
+    `exec_horizon_ns` of effective time, and at most `exec_limit` of them a symbol, the newest."""
+
+    start_flat: bool = False
+    exec_horizon_ns: int = 86_400_000_000_000
+    exec_limit: int = 100_000
+
+
+class Applied(Enum):
+    """What a report did to the book."""
+
+    APPLIED = "applied"
+    DUPLICATE = "duplicate"
+    IGNORED = "ignored"
+    """A kind that moves neither money nor positions."""
+    UNKNOWN_BUST = "unknown_bust"
+    """Undoes an execution that is not known and does not repeat its economics. It takes nothing away; should
+    that execution still come, it adds nothing. The position is unknown until a `position` report."""
+    INVALID = "invalid"
+    """Economics that cannot be counted (no price, not a multiple of the lot): nothing is counted, and the
+    position is unknown until a `position` report states it."""
+
+
+class Standing(msgspec.Struct):
+    """What the ledger knows about a symbol beside its position. `breaks`: position reports that contradicted
+    it; `unreconciled`: busts and corrections of executions that were not known, or were known otherwise."""
+
+    known: bool
+    breaks: int = 0
+    unreconciled: int = 0
+
+
+class _Stored(msgspec.Struct, array_like=True):
+    line: Line
+    known: bool
+    breaks: int
+    unreconciled: int
+
+
+class Ledger:
+    """The book `{role, real}` of one partition task."""
+
+    def __init__(self, instruments: Iterable[InstrumentUnits], rules: LedgerRules, name: str) -> None:
+        self.book = Book()
+        self.name = name
+        self._rules = rules
+        self._units = {units.symbol: units for units in instruments}
+        self._standing: dict[str, Standing] = {}
+        self._executions: dict[str, Executions] = {}
+        self._touched: set[str] = set()
+
+    def extend(self, instruments: Iterable[InstrumentUnits]) -> None:
+        """Learn more instruments."""
+        self._units.update((units.symbol, units) for units in instruments)
+
+    def known(self, report: Report, eff_ns: int) -> bool:
+        """Whether the report's (`account`, `symbol`, `exec_id`) was folded before, within the horizon."""
+        executions = self._executions.get(report.symbol)
+        if executions is None:
+            return False
+        note = executions.get(execution_key(report.account, report.exec_id), eff_ns)
+        return note is not None and note not in _UNDONE
+
+    def known_position(self, symbol: str) -> bool:
+        """Whether the position is known: started flat, or stated by a `position` report."""
+        standing = self._standing.get(symbol)
+        return self._rules.start_flat if standing is None else standing.known
+
+    def standing(self, symbol: str) -> Standing:
+        """The symbol's standing; read only."""
+        return self._standing.get(symbol) or Standing(self._rules.start_flat)
+
+    @property
+    def symbols(self) -> Iterable[str]:
+        """Symbols of which a report came."""
+        return self._standing.keys()
+
+    def apply(self, report: Report, eff_ns: int) -> Applied:
+        """Fold one report at its effective time (which never falls); each exec id counts once.
+
+        Raises:
+            KeyError: a symbol without an instrument.
+        """
+        symbol = report.symbol
+        executions = self._executions.get(symbol)
+        if executions is None:
+            executions = Executions(self._rules.exec_horizon_ns, self._rules.exec_limit)
+            self._executions[symbol] = executions
+            self._standing[symbol] = Standing(self._rules.start_flat)
+            self.book.line(symbol)
+            self.book.dirty.add(symbol)
+        key = execution_key(report.account, report.exec_id)
+        note = executions.get(key, eff_ns)
+        if note is not None and note not in _UNDONE:
+            return Applied.DUPLICATE
+        self._touched.add(symbol)
+        kind = report.kind
+        kept = b""
+        if kind not in _KINDS:
+            outcome = Applied.IGNORED
+        else:
+            try:
+                if kind in (Kind.FILL, Kind.PARTIAL_FILL):
+                    economics = self._economics(symbol, report)
+                    outcome = Applied.APPLIED
+                    self._execute(symbol, economics, undone=note)
+                    kept = economics.encode()
+                elif kind == Kind.BUST:
+                    outcome = self._undo(report, report, executions, eff_ns)
+                elif kind == Kind.CORRECT:
+                    economics = self._economics(symbol, report)
+                    outcome = self._undo(report, report.undoes, executions, eff_ns)
+                    self._execute(symbol, economics, undone=note)
+                    kept = economics.encode()
+                elif kind == Kind.POSITION:
+                    outcome = self._position(report)
+                else:
+                    outcome = self._cash(report)
+            except ValueError:
+                outcome = Applied.INVALID
+            if outcome is not Applied.APPLIED:
+                self._standing[symbol].known = False
+                self.book.dirty.add(symbol)
+        executions.add(key, eff_ns, kept)
+        return outcome
+
+    def _execute(self, symbol: str, economics: Economics, undone: bytes | None) -> None:
+        """Count an execution, but for what was undone before it came."""
+        if undone != _ALL:
+            self._move(symbol, economics, 1, fee=undone != _FEE)
+
+    def _undo(self, report: Report, terms: Execution | None, executions: Executions, eff_ns: int) -> Applied:
+        """Take away the old terms of the execution that `exec_ref_id` names.
+
+        The report's own account of them counts, since it holds however old the execution is and whichever
+        of a chain of corrections `exec_ref_id` means; what it leaves out comes from memory.
+        """
+        symbol, reference = report.symbol, report.exec_ref_id
+        key = execution_key(report.account, reference) if reference is not None else None
+        note = executions.get(key, eff_ns) if key is not None else None
+        kept = Economics.decode(note) if note and note not in _UNDONE else None
+        old = kept
+        if terms is not None and None not in (terms.side, terms.last_quantity, terms.last_price):
+            old = self._economics(symbol, terms)
+            if terms.fee is None and kept is not None:
+                old = old._replace(fee=kept.fee, fee_currency=kept.fee_currency)
+        if old != kept or old is None:
+            self._standing[symbol].unreconciled += 1
+            self.book.dirty.add(symbol)
+        if key is not None and note is None and (old is None or (terms is not None and terms.fee is None)):
+            executions.add(key, eff_ns, _ALL if old is None else _FEE)
+        if old is None:
+            return Applied.UNKNOWN_BUST
+        self._move(symbol, old, -1, fee=True)
+        return Applied.APPLIED
+
+    def _position(self, report: Report) -> Applied:
+        """A first report states quantity and average cost, and cash becomes what makes cash + cost unchanged
+        (minus the cost, where nothing was booked before). A later one that agrees on the quantity changes
+        nothing; one that contradicts it is counted, and taken over at its average cost without any profit."""
+        symbol = report.symbol
+        units = self._units[symbol]
+        lots = units.lots(_given(report.quantity, "quantity"))
+        standing = self._standing[symbol]
+        agrees = lots == self.book.quantity(symbol)
+        if not (standing.known and agrees):
+            cost = units.money(lots, _given(report.price, "price")) if lots else 0
+            standing.breaks += standing.known
+            standing.known = True
+            self.book.restate(symbol, lots, cost, units.currency)
+        return Applied.APPLIED
+
+    def _cash(self, report: Report) -> Applied:
+        currency = report.currency or self._units[report.symbol].currency
+        amount = money_of(_given(report.amount, "amount"))
+        self.book.receive(report.symbol, amount, currency, transfer=report.reason == TRANSFER)
+        return Applied.APPLIED
+
+    def _economics(self, symbol: str, terms: Execution) -> Economics:
+        units = self._units[symbol]
+        side = _SIDES.get(terms.side or "")
+        if side is None:
+            raise ValueError(f"{symbol}: side {terms.side!r} is neither buy nor sell")
+        lots = side * units.lots(_given(terms.last_quantity, "last_quantity"))
+        paid = units.money(lots, _given(terms.last_price, "last_price"))
+        fee = money_of(terms.fee) if terms.fee is not None else 0
+        return Economics(lots, paid, fee, terms.fee_currency or units.currency)
+
+    def _move(self, symbol: str, economics: Economics, sign: int, *, fee: bool) -> None:
+        currency = self._units[symbol].currency
+        self.book.trade(symbol, sign * economics.lots, sign * economics.paid, currency)
+        if fee and economics.fee:
+            self.book.charge(symbol, sign * economics.fee, economics.fee_currency)
+
+    def records(self, *, dirty_only: bool) -> dict[str, bytes | None]:
+        """Stored records: `ledger/<name>/<symbol>` and `exec/<name>/<chunk>/<symbol>`; None deletes."""
+        found: dict[str, bytes | None] = {}
+        for symbol in sorted(self.book.dirty if dirty_only else self.book.lines):
+            standing = self.standing(symbol)
+            found[f"ledger/{self.name}/{symbol}"] = msgspec.msgpack.encode(
+                _Stored(
+                    self.book.lines[symbol].encode(), standing.known, standing.breaks, standing.unreconciled
+                )
+            )
+        for symbol in sorted(self._touched if dirty_only else self._executions):
+            for number, raw in self._executions[symbol].records(dirty_only=dirty_only):
+                found[f"exec/{self.name}/{number}/{symbol}"] = raw
+        return found
+
+    def mark_clean(self) -> None:
+        """What `records` gave is stored."""
+        for symbol in self._touched:
+            self._executions[symbol].mark_clean()
+        self._touched.clear()
+        self.book.dirty.clear()
+
+    def restore(self, records: Mapping[str, bytes]) -> None:
+        """Take back stored records into a new ledger; keys of other parts are passed over.
+
+        Raises:
+            StateError: a record cannot be read.
+        """
+        lines: dict[str, Position] = {}
+        chunks: list[tuple[str, int, bytes]] = []
+        for key, raw in records.items():
+            part, _, rest = key.partition("/")
+            name, _, rest = rest.partition("/")
+            if name != self.name:
+                continue
+            if part == "ledger":
+                try:
+                    stored = msgspec.msgpack.decode(raw, type=_Stored)
+                except msgspec.MsgspecError as error:
+                    raise StateError(f"{key} cannot be read: {error}") from error
+                if stored.line.version != VERSION:
+                    raise StateError(f"{key} has version {stored.line.version}, this program reads {VERSION}")
+                lines[rest] = Position.decode(stored.line)
+                self._standing[rest] = Standing(stored.known, stored.breaks, stored.unreconciled)
+                self._executions.setdefault(
+                    rest, Executions(self._rules.exec_horizon_ns, self._rules.exec_limit)
+                )
+            elif part == "exec":
+                chunk, _, symbol = rest.partition("/")
+                chunks.append((symbol, int(chunk), raw))
+        self.book.put(lines)
+        for symbol, number, raw in sorted(chunks):
+            self._executions[symbol].restore(number, raw)
+
+
+def _given(value: Decimal | None, name: str) -> Decimal:
+    if value is None:
+        raise ValueError(f"the report has no {name}")
+    return value
