@@ -15,11 +15,13 @@ from monitor.engine.rings import Rings, WindowView
 from monitor.engine.sources import Source
 from monitor.engine.task import Grid
 from monitor.policy.commands import Command
-from monitor.policy.decider import Decider, Proof
+from monitor.policy.decider import Decider
+from monitor.policy.docket import Proof
 from monitor.policy.events import Decision
 from monitor.policy.rules import ACTIVE, DEPLOYMENT, Rule
 from monitor.stats.counts import Counts
 from monitor.stats.estimate import Estimate, Status
+from monitor.trading.books import book_key
 
 OLD = 2**62
 """Age (ns) that a journal's `old(T)` stands for: beyond every `act_within`."""
@@ -146,12 +148,12 @@ class DeploymentFold:
         for book in self.equity.books:
             labels = book_labels(book)
             yield Value("equity", labels, 0, self.equity.equity(book, at))
-            for window in self._all_windows:
-                yield Value("pnl_after_costs", labels, window, self.equity.profit(book, window, at))
-                yield Value("drawdown", labels, window, self.equity.drawdown(book, window, at))
+            for span in self._all_windows:
+                yield Value("pnl_after_costs", labels, span, self.equity.profit(book, span, at))
+                yield Value("drawdown", labels, span, self.equity.drawdown(book, span, at))
         for role in self._challengers():
-            for window in self._all_windows:
-                yield Value("model_effect", (("role", role),), window, self._model_effect(role, window))
+            for span in self._all_windows:
+                yield Value("model_effect", (("role", role),), span, self._model_effect(role, span))
 
     def due(self, at: int) -> Iterator[Value]:
         """The metrics whose schedule has an instant at `at`."""
@@ -340,11 +342,6 @@ class DeploymentFold:
     def books(self) -> dict[str, dict[int, BookState]]:
         """By book, what each task last said of it."""
         return {book: dict(self.equity.tasks(book)) for book in self.equity.books}
-
-
-def book_key(role: str, fills: str) -> str:
-    """A book's key: `role=active,fills=real`."""
-    return f"role={role},fills={fills}"
 
 
 def book_labels(book: str) -> Labels:

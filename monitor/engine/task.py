@@ -5,7 +5,7 @@ Knows neither Kafka nor models: rows come ordered and scored, time comes with th
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.engine.panes import Kind, Pane, PaneBytes, cover
-from monitor.engine.partials import Closed, Open, Partial
+from monitor.engine.partials import BookState, Closed, Holding, Open, Partial
 from monitor.engine.rows import Scores
 from monitor.engine.sources import Batch, Source
 from monitor.event_time.timing import FOLDED, Fate
 from monitor.trading.books import BookSet
+from monitor.trading.units import InstrumentUnits
 from monitor.wire.table import NO_TIME, Table
 
 
@@ -32,6 +33,16 @@ class Grid:
     tick: int
     evaluation: int
     pane: int
+
+
+_NO_SCORES = np.empty(0, np.float64)
+_NO_FEATURES = Table(
+    {
+        "symbol": np.empty(0, np.int32),
+        "eff": np.empty(0, np.int64),
+        **{name: np.empty(0, np.float64) for name in ("bid", "ask", "price")},
+    }
+)
 
 
 class FoldState(msgspec.Struct, frozen=True, array_like=True):
@@ -54,7 +65,8 @@ class TaskFold:
     """Folds the rows of one task for one deployment.
 
     `partition`: of the inputs that the rows lie in (the task's number, or 0 for plain files).
-    `matches(report)`: whether an execution report of a shared topic is this deployment's.
+    `matches(report)`: whether an execution report of a shared topic is this deployment's. `listed(n)`: units of
+    the symbols from the n-th on, in the order of the symbol table; `books` begins with none.
     """
 
     def __init__(
@@ -67,6 +79,7 @@ class TaskFold:
         sources: tuple[Source, ...],
         books: BookSet,
         matches: Callable[[Any], bool],
+        listed: Callable[[int], Sequence[InstrumentUnits]],
     ) -> None:
         self._deployment, self._task, self._partition, self._digest = deployment, task, partition, digest
         self._grid = grid
@@ -74,6 +87,10 @@ class TaskFold:
         self._kinds: Mapping[str, Kind] = {s.key: s.kind for s in sources}
         self._books = books
         self._matches = matches
+        self._listed = listed
+        self._symbols = 0
+        self._touched = True
+        self._said_books: dict[str, BookState] | None = None
         self._first: int | None = None
         self._at: int | None = None
         self._pane = Pane(self._kinds, grid.pane)
@@ -119,7 +136,7 @@ class TaskFold:
             self._first,
             idle,
             self._digest,
-            self._books.state(),
+            self._book_states(at),
             Open(at - at % self._grid.pane, self._pane.encode()),
         )
 
@@ -166,7 +183,7 @@ class TaskFold:
         """The next instant <= `instant` at which something may be due."""
         assert self._at is not None
         grid = self._grid
-        if self._books.changed:
+        if self._touched:
             return self._at + grid.tick
         if self._unsaid:
             return min(instant, self._at - self._at % grid.evaluation + grid.evaluation)
@@ -176,10 +193,7 @@ class TaskFold:
 
     def _say(self, at: int, idle: bool) -> Partial | None:
         grid = self._grid
-        books = None
-        if self._books.changed:
-            books = self._books.state()
-            self._books.changed = False
+        books = self._changed_books(at)
         opened: Open | None = None
         closed: tuple[Closed, ...] = ()
         if at % grid.pane == 0:
@@ -234,44 +248,95 @@ class TaskFold:
 
     def _without_known(self, orders: Table) -> Table:
         """Executions that the ledger knows are duplicates, however long ago they were folded."""
-        known = self._books.known(orders["report"], orders["symbol"])
-        again = np.isin(orders["fate"], FOLDED) & known
-        if not again.any():
+        fate = orders["fate"]
+        again = [
+            row
+            for row in np.flatnonzero(np.isin(fate, FOLDED)).tolist()
+            if self._matches(orders["report"][row])
+            and self._books.ledger.known(orders["report"][row], int(orders["eff"][row]))
+        ]
+        if not again:
             return orders
-        return orders.with_columns(fate=np.where(again, Fate.DUPLICATE, orders["fate"]).astype(np.int8))
+        fate = fate.copy()
+        fate[again] = Fate.DUPLICATE
+        return orders.with_columns(fate=fate)
 
     def _trade(
         self, part: Mapping[str, Table], rows: Mapping[str, slice], answers: Mapping[str, Scores]
     ) -> None:
-        """Marks, paper books and executions of one tick in order: at one time features before orders."""
-        features = part["features"].take(rows["features"]) if "features" in rows else None
-        scores = {role: s.take(rows["features"]) for role, s in answers.items()} if features else {}
-        if features is not None and not bool((folded := np.isin(features["fate"], FOLDED)).all()):
-            keep = np.flatnonzero(folded)
-            features = features.take(keep)
-            scores = {role: s.take(keep) for role, s in scores.items()}
-        done = 0
+        """Marks, paper books and executions of one tick."""
+        features, scores = _NO_FEATURES, dict.fromkeys(self._books.papers, _NO_SCORES)
+        if "features" in rows:
+            features = part["features"].take(rows["features"])
+            scores = {role: s.value[rows["features"]] for role, s in answers.items()}
+            folded = np.isin(features["fate"], FOLDED)
+            if not bool(folded.all()):
+                keep = np.flatnonzero(folded)
+                features = features.take(keep)
+                scores = {role: values[keep] for role, values in scores.items()}
+        reports: list[tuple[Any, int]] = []
         if "orders" in rows:
             orders = part["orders"].take(rows["orders"])
-            for row in np.flatnonzero(np.isin(orders["fate"], FOLDED)).tolist():
-                eff = int(orders["eff"][row])
-                if features is not None:
-                    until = int(np.searchsorted(features["eff"], eff, side="right"))
-                    self._quote(features, scores, slice(done, until))
-                    done = until
-                if self._matches(orders["report"][row]):
-                    self._books.apply(orders["report"][row], int(orders["symbol"][row]), eff)
-        if features is not None:
-            self._quote(features, scores, slice(done, len(features)))
+            reports = [
+                (report, eff)
+                for report, eff, fate in zip(
+                    orders["report"], orders["eff"].tolist(), orders["fate"].tolist(), strict=True
+                )
+                if fate in FOLDED and self._matches(report)
+            ]
+        if len(features) or reports:
+            more = self._listed(self._symbols)
+            if more:
+                self._books.extend(more)
+                self._symbols += len(more)
+            self._books.fold(
+                symbol=features["symbol"],
+                eff=features["eff"],
+                bid=features["bid"],
+                ask=features["ask"],
+                price=features["price"],
+                predictions=scores,
+                reports=reports,
+            )
+            self._touched = True
 
-    def _quote(self, features: Table, scores: Mapping[str, Scores], rows: slice) -> None:
-        if rows.start < rows.stop:
-            predictions = {role: s.value[rows] for role, s in scores.items()}
-            self._books.quotes(features.take(rows), predictions)
+    def _book_states(self, at: int) -> dict[str, BookState]:
+        positions = self._books.positions()
+        return {
+            name: BookState(
+                {
+                    currency: (
+                        str(view.cash.get(currency, 0)),
+                        str(view.value.get(currency, 0)),
+                        str(view.transfers.get(currency, 0)),
+                    )
+                    for currency in sorted({*view.cash, *view.value, *view.transfers})
+                },
+                view.complete,
+                view.oldest_mark_ns or 0,
+                {
+                    symbol: Holding(held.quantity, held.mark or 0, held.mark_ts_ns or 0)
+                    for symbol, held in positions[name].items()
+                },
+            )
+            for name, view in self._books.at(at).items()
+        }
+
+    def _changed_books(self, at: int) -> dict[str, BookState] | None:
+        """The books where they differ from what was last said."""
+        if not self._touched:
+            return None
+        self._touched = False
+        states = self._book_states(at)
+        if states == self._said_books:
+            return None
+        self._said_books = states
+        return states
 
     def records(self) -> dict[str, bytes | None]:
         """State records changed since the last call; None = deleted."""
-        out = dict(self._books.records())
+        out = self._books.records(dirty_only=True)
+        self._books.mark_clean()
         if self._dirty:
             out["fold"] = msgspec.msgpack.encode(FoldState(self._first, self._at, self._pane_start))
             out["pane"] = msgspec.msgpack.encode(self._pane.encode())
@@ -286,4 +351,7 @@ class TaskFold:
             encoded = msgspec.msgpack.decode(records["pane"], type=PaneBytes)
             self._pane = Pane.decode(encoded, self._kinds, self._grid.pane)
             self._unsaid = set(self._pane.statistics)
-        self._books.restore(records)
+        more = self._listed(self._symbols)
+        self._books.extend(more)
+        self._symbols += len(more)
+        self._books.restore({key: data for key, data in records.items() if key not in ("fold", "pane")})
