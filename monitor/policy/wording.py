@@ -1,0 +1,136 @@
+"""The `reason` of an event: a sentence for the person who is woken up by it. Decides nothing."""
+
+from __future__ import annotations
+
+from monitor.policy.durations import format_duration
+from monitor.policy.evaluation import RuleState, finite
+from monitor.policy.events import Artifact, rfc3339
+from monitor.policy.latches import LatchState, Refusal, Transition
+from monitor.policy.rules import MONEY_UNIT, Action, Rule
+from monitor.stats.estimate import Estimate
+
+ALERT_ONLY = "alert only."
+
+
+def money(units: int) -> str:
+    """Money in 1e-18 as decimal text, exact and without trailing zeros: `-12.5`."""
+    whole, part = divmod(abs(units), MONEY_UNIT)
+    text = f"{whole}.{part:018d}".rstrip("0").rstrip(".")
+    return f"-{text}" if units < 0 else text
+
+
+def number(value: float | int | None, is_money: bool = False) -> str:
+    """A value to read: six significant digits, money in full."""
+    if value is None:
+        return "unknown"
+    if is_money and isinstance(value, int):
+        return money(value)
+    return format(value, ".6g")
+
+
+def breach(rule: Rule, state: RuleState, estimate: Estimate, stale: bool, effect: str) -> str:
+    """Of a firing: what, how much, for how long, and what followed."""
+    value = number(finite(estimate.value), rule.money)
+    lasting = f"in {state.consecutive} consecutive evaluations " if state.consecutive > 1 else ""
+    note = ", on stale books of tasks that do not report" if stale else ""
+    since = f"since {rfc3339(state.since_ns)}" if state.since_ns is not None else ""
+    return (
+        f"{rule.describe_metric()} is {value}, {rule.comparator} {number(rule.threshold)} "
+        f"(n = {estimate.n}{note}) {lasting}{since}: {effect}"
+    )
+
+
+def resolved(rule: Rule, estimate: Estimate, began_ns: int, at_ns: int, standing: LatchState) -> str:
+    """Of a resolve: the value, how long it lasted, and which latch stays."""
+    value, lasted = number(finite(estimate.value), rule.money), format_duration(at_ns - began_ns)
+    return (
+        f"{rule.describe_metric()} is {value}, no longer {rule.comparator} {number(rule.threshold)} "
+        f"(n = {estimate.n}), after {lasted}{_standing(rule.subject, standing)}."
+    )
+
+
+def no_data(rule: Rule, state: RuleState, estimate: Estimate, effect: str) -> str:
+    """Of a metric that has no value."""
+    since = rfc3339(state.absent_since_ns) if state.absent_since_ns is not None else "now"
+    return (
+        f"{rule.describe_metric()} has no data (status {estimate.status}, n = {estimate.n}) since {since}; "
+        f"rule {rule.id} cannot judge: {effect}"
+    )
+
+
+def data_back(rule: Rule, estimate: Estimate, began_ns: int, at_ns: int, standing: LatchState) -> str:
+    """Of a metric that has a value again."""
+    return (
+        f"{rule.describe_metric()} has data again after {format_duration(at_ns - began_ns)}: "
+        f"{number(finite(estimate.value), rule.money)} (n = {estimate.n}){_standing(rule.subject, standing)}."
+    )
+
+
+def silence(tasks: tuple[int, ...], before: tuple[int, ...], since_ns: int, at_ns: int) -> str:
+    """Of partition tasks that do not report."""
+    if not tasks:
+        names, lasted = ", ".join(map(str, before)), format_duration(at_ns - since_ns)
+        return f"all partition tasks report again (missing were {names}, for {lasted})."
+    names = ", ".join(map(str, tasks))
+    return (
+        f"partition tasks {names} do not report: what needs them is unknown, hard limits are judged on their "
+        "books as last reported. Look whether their replica runs and reaches the broker."
+    )
+
+
+def effect(
+    rule: Rule,
+    outcome: Transition | Refusal | None,
+    withheld: bool,
+    target: Artifact | None,
+    cooldown_ns: int,
+) -> str:
+    """What an onset did, or why it did nothing."""
+    if isinstance(outcome, Transition):
+        return done(rule.action, rule.subject, str(rule.scope), target)
+    if outcome is Refusal.COOLDOWN:
+        return (
+            f"no rollback: one was taken automatically within the last {format_duration(cooldown_ns)}; "
+            "a person must decide."
+        )
+    if outcome is not None:
+        return f"no {rule.action}: {rule.subject} is latched that far already."
+    if withheld:
+        late = format_duration(rule.act_within_ns or 0)
+        return f"no {rule.action}: the decision is older than {late}; it is taken if the breach lasts."
+    if rule.dry_run:
+        return f"dry run, no {rule.action} taken."
+    return ALERT_ONLY
+
+
+def done(action: Action, subject: str, scope: str, target: Artifact | None) -> str:
+    """A latch that moved, in words."""
+    match action:
+        case Action.DEMOTE:
+            return f"{subject} is demoted: it leaves the experiment, the active model is untouched."
+        case Action.ROLLBACK:
+            return f"{subject} is rolled back to {target.artifact_id if target else 'the model before it'}."
+        case Action.REDUCE:
+            return f"{subject} is reduced: no new exposure until a person resets it."
+        case Action.KILL:
+            return f"the kill switch ({scope}) is thrown; it stands until a person resets it."
+        case _:
+            return ALERT_ONLY
+
+
+def refused(refusal: Refusal, action: str, subject: str, epoch: int) -> str:
+    """Why a command moved nothing."""
+    match refusal:
+        case Refusal.ALREADY:
+            return f"nothing to do, {subject} is latched that far already."
+        case Refusal.EPOCH:
+            return f"refused, the epoch is {epoch}: look at what happened, then name that epoch."
+        case Refusal.NO_SUCH_SUBJECT:
+            return f"refused, there is no subject {subject!r}."
+        case _:
+            return f"refused, {action} does not act on {subject}."
+
+
+def _standing(subject: str, state: LatchState) -> str:
+    normal = (LatchState.ACTIVE, LatchState.SERVING, LatchState.RUNNING)
+    return "" if state in normal else f"; {subject} stays {state} until a person resets it"
