@@ -125,6 +125,10 @@ class Transport(Protocol):
 
     def lease(self, partition: int) -> Lease: ...
 
+    def partition_for(self, topic: str, key: bytes) -> int:
+        """Partition of a key in a topic that is keyed by deployment (`commands`, `alerts`, `status`)."""
+        ...
+
     async def publish(self, records: Sequence[Outgoing]) -> None:
         """Write records outside any transaction (heartbeats)."""
         ...

@@ -436,6 +436,9 @@ class MemoryTransport:
         self._leases = [held for held in self._leases if not held.closed] + [lease]
         return lease
 
+    def partition_for(self, topic: str, key: bytes) -> int:
+        return murmur2_partition(key, self._log.count(topic))
+
     async def publish(self, records: Sequence[Outgoing]) -> None:
         await suspend()
         for record in records:

@@ -1,0 +1,108 @@
+"""The transactional producer of one partition task: its epoch is the fence."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
+
+from monitor.errors import Fenced, TransportError
+from monitor.transport.contract import Outgoing
+from monitor.transport.kafka.options import ClientOptions
+
+log = logging.getLogger(__name__)
+
+TRANSACTION_TIMEOUT_MS = 10_000
+FENCE_TIMEOUT_S = 30.0
+COMMIT_TIMEOUT_S = 10.0
+STOP_TIMEOUT_S = 2.0
+
+Route = Callable[[Outgoing], tuple[str, int]]
+"""Real topic and partition of a record."""
+
+
+class TaskProducer:
+    """Writes one task's transactions under `transactional_id`."""
+
+    def __init__(self, options: ClientOptions, transactional_id: str, route: Route) -> None:
+        self._options = options
+        self._id = transactional_id
+        self._route = route
+        self._producer: AIOKafkaProducer | None = None
+        self._failed = False
+
+    async def start(self) -> None:
+        """Take a new epoch; ends when the predecessor's transaction is over, one way or the other."""
+        producer = self._options.producer(
+            transactional_id=self._id, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS
+        )
+        self._producer = producer
+        try:
+            async with asyncio.timeout(FENCE_TIMEOUT_S):
+                await producer.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            raise TransportError(f"{self._id}: cannot start the producer: {error!r}") from error
+        # Its sender task must have run once, or stopping it raises CancelledError.
+        await asyncio.sleep(0)
+
+    async def commit(self, records: Sequence[Outgoing]) -> None:
+        """Write all records in one transaction; see `Lease.commit`."""
+        if self._producer is None:
+            raise TransportError(f"{self._id}: commit before fence")
+        if self._failed:
+            raise TransportError(f"{self._id}: an earlier commit failed or was interrupted; take a new lease")
+        if not records:
+            return
+        self._failed = True
+        sent: list[asyncio.Future[Any]] = []
+        try:
+            async with asyncio.timeout(COMMIT_TIMEOUT_S):
+                await self._producer.begin_transaction()
+                for record in records:
+                    topic, partition = self._route(record)
+                    sent.append(
+                        await self._producer.send(
+                            topic,
+                            value=record.value,
+                            key=record.key,
+                            partition=partition,
+                            headers=list(record.headers),
+                        )
+                    )
+                # A transaction commits although a send inside it failed: every one must have arrived.
+                await asyncio.gather(*sent)
+                await self._producer.commit_transaction()
+        except (ProducerFenced, InvalidProducerEpoch) as error:
+            raise Fenced(f"{self._id}: a newer owner exists, or the transaction took too long") from error
+        except TimeoutError as error:
+            raise TransportError(
+                f"{self._id}: no commit within {COMMIT_TIMEOUT_S:.0f} s; whether it was written is unknown"
+            ) from error
+        except (KafkaError, IllegalOperation, AssertionError, OSError) as error:
+            # AssertionError: aiokafka asserts its state transitions, also after a fatal error of its sender.
+            raise TransportError(f"{self._id}: commit failed: {error!r}") from error
+        finally:
+            for future in sent:
+                if future.done() and not future.cancelled():
+                    future.exception()
+        self._failed = False
+
+    async def stop(self) -> None:
+        """Disconnect; an open transaction is left to the next owner's fence."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await stop_producer(producer)
+
+
+async def stop_producer(producer: AIOKafkaProducer) -> None:
+    """Stop within a bounded time also when the broker does not answer."""
+    try:
+        async with asyncio.timeout(STOP_TIMEOUT_S):
+            await producer.stop()
+    except (TimeoutError, KafkaError, OSError) as error:
+        log.warning("a producer did not stop in order: %r", error)
+        await producer.client.close()
