@@ -97,18 +97,20 @@ def _fills(pairs: Sequence[str]) -> dict[str, float]:
 
 def _table(artifact: Artifact, report: ProbeReport) -> Table:
     manifest = artifact.manifest
-    table = Table(
-        "", str(artifact.dir), title=f"{manifest.name} {manifest.model_version}", title_justify="left"
-    )
+    table = Table(title=f"{manifest.name} {manifest.model_version}", title_justify="left", show_header=False)
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
     rows = [
+        ("directory", str(artifact.dir)),
         ("artifact id", manifest.artifact_id),
-        ("output", f"{manifest.kind} in {manifest.units}"),
+        ("output", f"{manifest.kind} (units: {manifest.units})"),
         ("features", f"{len(artifact.features)}, CRC32 {manifest.feature_crc32}"),
         (
             "filled",
             ", ".join(f"{f.name}={f.fill:g}" for f in manifest.features if f.fill is not None) or "none",
         ),
-        (MODEL_FILE, f"{len(artifact.model_bytes)} bytes, SHA-256 {artifact.sha256}"),
+        (MODEL_FILE, f"{len(artifact.model_bytes)} bytes"),
+        ("SHA-256", artifact.sha256),
         ("golden vectors", f"{len(artifact.golden.rows)} rows, tolerance {artifact.golden.tolerance:g}"),
         ("rows independent", "yes" if report.independent else f"no: {report.reason}"),
         ("scoring", report.cost()),

@@ -4,6 +4,7 @@ gave itself."""
 from __future__ import annotations
 
 import hashlib
+import math
 import os
 import shutil
 import tempfile
@@ -164,6 +165,8 @@ def _features(schema: Path, fill: Mapping[str, float]) -> tuple[Feature, ...]:
         raise ArtifactError(
             f"fill of {', '.join(unknown)}: {schema} lists no such feature. Remedy: name its columns."
         )
+    if not all(map(math.isfinite, fill.values())):
+        raise ArtifactError("a fill that is not finite. Remedy: give a finite number, or no fill.")
     return tuple(Feature(name=name, dtype=dtype, fill=fill.get(name)) for name, dtype in pairs)
 
 

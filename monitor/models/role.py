@@ -25,7 +25,7 @@ class Role:
     """Takes a model's columns by name from the rows of a feature space, and fills what the manifest lets it
     fill."""
 
-    __slots__ = ("_columns", "_fill", "model", "name")
+    __slots__ = ("_columns", "_fill", "failure", "model", "name")
 
     def __init__(self, name: str, model: RowModel, space: Sequence[str]) -> None:
         """`space`: column names of the rows that will come.
@@ -42,6 +42,8 @@ class Role:
             )
         self.name = name
         self.model = model
+        self.failure = ""
+        """What the latest run that failed said."""
         columns = [place[feature] for feature in model.features]
         self._columns = None if columns == list(range(len(space))) else np.array(columns, np.int64)
         self._fill = None if np.isnan(model.fill).all() else model.fill
@@ -53,12 +55,12 @@ class Role:
             rows = np.ascontiguousarray(picked, self.model.dtype)
         known = np.isfinite(rows)
         if known.all():
-            return Batch(self.model, rows, None, len(rows))
+            return Batch(self, rows, None, len(rows))
         if self._fill is not None:
             rows = np.where(known, rows, self._fill.astype(rows.dtype))
             known = np.isfinite(rows)
         complete = np.flatnonzero(known.all(axis=1))
-        return Batch(self.model, rows.take(complete, axis=0), complete, len(values))
+        return Batch(self, rows.take(complete, axis=0), complete, len(values))
 
 
 class Batch:
@@ -68,20 +70,18 @@ class Batch:
         "_answered",
         "_complete",
         "_latency",
-        "_model",
         "_n",
+        "_role",
         "_rows",
         "_status",
         "_value",
         "abandoned",
     )
 
-    def __init__(
-        self, model: RowModel, rows: NDArray[Any], complete: NDArray[np.int64] | None, n: int
-    ) -> None:
+    def __init__(self, role: Role, rows: NDArray[Any], complete: NDArray[np.int64] | None, n: int) -> None:
         """`rows` (m, F) are those at positions `complete` of the n rows of the release (None: all of
         them)."""
-        self._model, self._rows, self._complete, self._n = model, rows, complete, n
+        self._role, self._rows, self._complete, self._n = role, rows, complete, n
         self._value = np.empty(len(rows))
         self._status = np.empty(len(rows), np.int8)
         self._latency = np.empty(len(rows), np.int64)
@@ -96,7 +96,7 @@ class Batch:
     def step(self, most: int, clock: Clock) -> None:
         """Answer the next rows, at most `most` of them."""
         at = slice(self._answered, min(self._answered + most, len(self._rows)))
-        self._value[at], self._status[at], self._latency[at] = answer(self._model, self._rows[at], clock)
+        self._value[at], self._status[at], self._latency[at] = answer(self._role, self._rows[at], clock)
         self._answered = at.stop  # last: what lies before it may be read from another thread
 
     def scores(self) -> Scores:
@@ -115,24 +115,24 @@ class Batch:
 
 
 def answer(
-    model: RowModel, rows: NDArray[Any], clock: Clock
+    role: Role, rows: NDArray[Any], clock: Clock
 ) -> tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.int64]]:
-    """Value (NaN unless OK), status and ns of the run it sat in, for each of the rows (n, F), complete and
-    finite."""
+    """Value (NaN unless OK), status and ns of the run it sat in, for each of the rows (n, F), all finite."""
     n = len(rows)
-    if model.independent and n > 1:
+    if role.model.independent and n > 1:
         start = clock()
         try:
-            value = model.run(rows)
-        except Exception:  # some row in it, and only those, will fail again alone
-            return _answer_singly(model, rows, clock)
+            value = role.model.run(rows)
+        except Exception as error:  # some row in it, and only those, will fail again alone
+            role.failure = _in_words(error)
+            return _answer_singly(role, rows, clock)
         elapsed = clock() - start
         return *_judge(value, np.zeros(n, np.int8)), np.full(n, elapsed, np.int64)
-    return _answer_singly(model, rows, clock)
+    return _answer_singly(role, rows, clock)
 
 
 def _answer_singly(
-    model: RowModel, rows: NDArray[Any], clock: Clock
+    role: Role, rows: NDArray[Any], clock: Clock
 ) -> tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.int64]]:
     value = np.full(len(rows), np.nan)
     status = np.zeros(len(rows), np.int8)
@@ -140,11 +140,10 @@ def _answer_singly(
     for i in range(len(rows)):
         start = clock()
         try:
-            value[i] = model.run(rows[i : i + 1])[0]
-        except WrongShape:
-            status[i] = ScoreStatus.WRONG_SHAPE
-        except Exception:  # a model may raise anything; it is counted, and harms nobody else
-            status[i] = ScoreStatus.ERROR
+            value[i] = role.model.run(rows[i : i + 1])[0]
+        except Exception as error:  # a model may raise anything; it is counted, and harms nobody else
+            status[i] = ScoreStatus.WRONG_SHAPE if isinstance(error, WrongShape) else ScoreStatus.ERROR
+            role.failure = _in_words(error)
         latency[i] = clock() - start
     return *_judge(value, status), latency
 
@@ -155,3 +154,7 @@ def _judge(
     finite = np.isfinite(value)
     status[~finite & (status == ScoreStatus.OK)] = ScoreStatus.NON_FINITE
     return np.where(finite, value, np.nan), status
+
+
+def _in_words(error: Exception) -> str:
+    return " ".join(f"{type(error).__name__}: {error}".split())[:500]

@@ -42,6 +42,10 @@ class Scorer(Protocol):
         `features` are the other columns of the same rows. One call at a time."""
         ...
 
+    def failures(self) -> dict[str, str]:
+        """What the latest failed run said, of each role that ever failed; for a person."""
+        ...
+
     def close(self) -> None:
         """Let go of threads; nothing is scored after it."""
         ...
@@ -114,6 +118,9 @@ class OnnxScorer:
             for batch in batches.values():
                 batch.abandoned = True
 
+    def failures(self) -> dict[str, str]:
+        return _failures(self._active, *(role for role, _, _ in self._shadows))
+
     def close(self) -> None:
         for _, worker, _ in self._shadows:
             worker.close(self._deadline_s)
@@ -132,6 +139,9 @@ class ReplayScorer:
     async def score(self, values: NDArray[np.float64], features: Table) -> dict[str, Scores]:
         return {name: _unmeasured(role.batch(values)) for name, role in self._roles.items()}
 
+    def failures(self) -> dict[str, str]:
+        return _failures(*self._roles.values())
+
     def close(self) -> None:
         """Holds nothing."""
 
@@ -147,6 +157,10 @@ def _unmeasured(batch: Batch) -> Scores:
         batch.step(MAX_SLICE_ROWS, lambda: 0)
     scores = batch.scores()
     return Scores(scores.value, scores.status, np.full(len(scores.value), UNMEASURED_NS, np.int64))
+
+
+def _failures(*roles: Role) -> dict[str, str]:
+    return {role.name: role.failure for role in roles if role.failure}
 
 
 def _rows_within(budget_ns: int, role: Role) -> int:

@@ -42,6 +42,10 @@ class ScriptedScorer:
         """`features` must have the column `sample_key`; never suspends."""
         return {role: self._answer(role, values, features["sample_key"]) for role in self.roles}
 
+    def failures(self) -> dict[str, str]:
+        """None has a cause."""
+        return {}
+
     def close(self) -> None:
         """Holds nothing."""
 

@@ -39,7 +39,7 @@ class Session:
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1  # with more, answers depend on the batch
         options.inter_op_num_threads = 1
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # it logs each failed run, which is raised and counted as well
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.add_session_config_entry("session.inter_op.allow_spinning", "0")
         # Not ORT's own format, which it would recognise by itself and which nothing has scanned.
