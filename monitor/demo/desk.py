@@ -54,6 +54,7 @@ class DeskHabits:
     error_share: float = 0.0005
     account: str = "demo-1"
     strategy: str = "demo"
+    dataset: str = "demo-market"
     halted_s: float = float("inf")
     """Seconds into the stream from which the desk places no order any more."""
 
@@ -228,7 +229,7 @@ class Desk:
                 "model_version": served["model_version"],
                 "model_run_id": f"run-{served['model_version']}",
                 "feature_version": "1",
-                "dataset_manifest_id": "demo-market",
+                "dataset_manifest_id": habits.dataset,
                 "onnx_model": f"{served['model_version']}/model.onnx",
                 "inference_latency_ms": served["latency_ms"],
             },

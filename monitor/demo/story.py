@@ -14,12 +14,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from monitor.demo.desk import Desk, DeskHabits, Predict, Shift
+from monitor.demo.desk import Desk, DeskHabits, Shift
 from monitor.demo.faults import Fault, FaultKind, Faults
 from monitor.demo.market import FEATURE_NAMES, LISTINGS, Market
 from monitor.demo.message import Message, write_streams
+from monitor.demo.serving import predictor
 from monitor.models.artifact import load_artifact
-from monitor.models.model import Model
 from monitor.stats.reference import Reference, build_reference
 
 MODELS = Path(__file__).parent / "models"
@@ -146,17 +146,12 @@ def live_start_ns(now_ns: int) -> int:
     return start
 
 
-def predictor(artifact: Path, feature_names: Sequence[str] = FEATURE_NAMES) -> Predict:
-    """The model of an artifact as the desk runs it: it takes its own columns by name."""
-    model = Model.load(load_artifact(artifact))
-    columns = [feature_names.index(name) for name in model.features]
-    return lambda features: model.run(np.ascontiguousarray(features[:, columns], model.dtype))
-
-
 def story(seed: int, start_ns: int, models: Path = MODELS) -> Iterator[Message]:
     """All messages of the story, by publication time."""
     market = Market(seed, start_ns, FAULTS)
-    live = {version: predictor(models / version) for version in {s.model_version for s in SHIFTS}}
+    live = {
+        version: predictor(models / version, FEATURE_NAMES) for version in {s.model_version for s in SHIFTS}
+    }
     habits = DeskHabits(halted_s=HALTED_S)
     desk = Desk(seed, start_ns, LISTINGS, FEATURE_NAMES, live, SHIFTS, FAULTS, habits)
     return desk.messages(market.slices(SECONDS))
@@ -168,7 +163,9 @@ def story_reference(models: Path = MODELS) -> Reference:
     features = np.concatenate([s.features for s in slices])
     predictions = {}
     for version in ("v7", "v8"):
-        predictions[load_artifact(models / version).sha256] = predictor(models / version)(features)
+        predictions[load_artifact(models / version).sha256] = predictor(models / version, FEATURE_NAMES)(
+            features
+        )
     columns = features.astype(np.float64)
     return build_reference({name: columns[:, i] for i, name in enumerate(FEATURE_NAMES)}, predictions)
 
