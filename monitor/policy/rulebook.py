@@ -1,22 +1,88 @@
-"""`Policy`: rules in their order, read from mappings and bound to what a deployment has.
+"""`Policy`: rules in their order, taken over from the settings and bound to what a deployment has.
 
 Knows no metric and no stream: the catalogue tells `Policy.bind` and `Policy.spread` what they must know.
 """
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import Any
+from typing import Protocol
 
 import msgspec
 from msgspec.structs import replace
 
-from monitor.errors import ConfigError, Problem
-from monitor.policy.canonical import digest
+from monitor.errors import Problem
 from monitor.policy.durations import format_duration
-from monitor.policy.rule_reader import RuleReader
-from monitor.policy.rules import ACTIVE, DEPLOYMENT, Grids, Labels, Rule
+from monitor.policy.rules import (
+    ACTIVE,
+    DEPLOYMENT,
+    TASK_SILENT,
+    Action,
+    Comparator,
+    Grids,
+    Labels,
+    NoData,
+    Rule,
+    Scope,
+    Severity,
+)
+
+
+class WrittenPersistence(Protocol):
+    """How long a breach must last, as written: evaluations, or where longer than 0 a duration."""
+
+    @property
+    def evaluations(self) -> int: ...
+    @property
+    def duration_ns(self) -> int: ...
+
+
+class WrittenRule(Protocol):
+    """A rule as the settings validated it; durations in ns."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def subject(self) -> str: ...
+    @property
+    def metric(self) -> str: ...
+    @property
+    def labels(self) -> Mapping[str, str]: ...
+    @property
+    def window(self) -> int | str: ...
+    @property
+    def comparator(self) -> str: ...
+    @property
+    def threshold(self) -> float: ...
+    @property
+    def min_samples(self) -> int: ...
+    @property
+    def persistence(self) -> WrittenPersistence: ...
+    @property
+    def schedule(self) -> int | str: ...
+    @property
+    def no_data(self) -> str: ...
+    @property
+    def severity(self) -> str: ...
+    @property
+    def action(self) -> str: ...
+    @property
+    def scope(self) -> str: ...
+    @property
+    def keep_firing_for_ns(self) -> int: ...
+    @property
+    def act_within_ns(self) -> int | None: ...
+    @property
+    def dry_run(self) -> bool: ...
+
+
+class WrittenPolicy(Protocol):
+    """A policy as the settings validated it."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def rules(self) -> Sequence[WrittenRule]: ...
 
 
 class Policy(msgspec.Struct, frozen=True):
@@ -27,39 +93,20 @@ class Policy(msgspec.Struct, frozen=True):
     sha256: str
 
     @staticmethod
-    def from_mapping(name: str, rules: Sequence[Mapping[str, Any]], file: str = "policy") -> Policy:
-        """A policy from mappings in the words of the YAML; durations are text with a unit, or 0.
-
-        An integer `for` counts evaluations. The digest does not depend on spelling, the order of keys, or
-        whether defaults are written out.
-
-        Raises:
-            ConfigError: with every mistake of every rule, each with its key in `file` and a remedy.
-        """
-        readers = [RuleReader(rule, file, f"rules[{rule.get('id', at)}]") for at, rule in enumerate(rules)]
-        parsed = tuple(rule for reader in readers if (rule := reader.read()) is not None)
-        problems = [problem for reader in readers for problem in reader.problems]
-        for key, count in Counter(rule.key for rule in parsed).items():
-            if count > 1:
-                problems.append(Problem(file, f"rules[{key}].id", "stands twice.", "Give each rule its own."))
-        if problems:
-            raise ConfigError(problems)
-        said = [name, [msgspec.to_builtins(rule) for rule in parsed]]
-        return Policy(name, parsed, digest(said))
+    def from_settings(written: WrittenPolicy, sha256: str) -> Policy:
+        """The policy that the settings hold, with the digest they give it."""
+        return Policy(written.name, tuple(_rule(rule) for rule in written.rules), sha256)
 
     def problems(self, shadows: Collection[str], grids: Grids, file: str = "policy") -> list[Problem]:
-        """Rules that do not fit a deployment with these shadows and grids."""
-        known, tick = {DEPLOYMENT, ACTIVE, *shadows}, format_duration(grids.tick_ns)
-        found = []
-        for rule in self.rules:
-            where = f"rules[{rule.id}]"
-            if rule.subject not in known:
-                message, remedy = f"there is no {rule.subject!r}.", f"Use one of {', '.join(sorted(known))}."
-                found.append(Problem(file, f"{where}.subject", message, remedy))
-            if rule.period_ns(grids) % grids.tick_ns:
-                message, remedy = "does not lie on the grid.", f"Use a multiple of the tick ({tick})."
-                found.append(Problem(file, f"{where}.schedule", message, remedy))
-        return found
+        """Rules that this core could not run as they are meant."""
+        return [
+            Problem(file, f"rules[{rule.id}].{key}", message, remedy)
+            for position, rule in enumerate(self.rules)
+            for key, message, remedy in (
+                *_problems(rule, {DEPLOYMENT, ACTIVE, *shadows}, grids),
+                *_twins(rule, self.rules[:position]),
+            )
+        ]
 
     def spread(self, series: Callable[[str, Labels], Sequence[Labels]]) -> Policy:
         """Every rule that leaves labels out becomes one rule for each of the series that match it.
@@ -89,3 +136,51 @@ class Policy(msgspec.Struct, frozen=True):
             schedule = shortest if shortest > rule.period_ns(grids) else rule.schedule
             bound.append(replace(rule, schedule=schedule, money=rule.metric in money))
         return Policy(self.name, tuple(bound), self.sha256)
+
+
+def _rule(written: WrittenRule) -> Rule:
+    action = Action(written.action)
+    return Rule(
+        id=written.id,
+        subject=written.subject,
+        metric=written.metric,
+        labels=tuple(sorted(written.labels.items())),
+        window=written.window,
+        comparator=Comparator(written.comparator),
+        threshold=written.threshold,
+        min_samples=written.min_samples,
+        for_count=written.persistence.evaluations,
+        for_ns=written.persistence.duration_ns,
+        keep_firing_ns=written.keep_firing_for_ns,
+        schedule=written.schedule,
+        no_data=NoData(written.no_data),
+        act_within_ns=written.act_within_ns,
+        severity=Severity(written.severity),
+        action=action,
+        scope=Scope(written.scope) if action is Action.KILL else None,
+        dry_run=written.dry_run,
+    )
+
+
+def _problems(rule: Rule, subjects: Collection[str], grids: Grids) -> list[tuple[str, str, str]]:
+    """Key, message and remedy of each."""
+    found = []
+    if rule.id == TASK_SILENT:
+        found.append(("id", "is reserved for tasks that do not report.", "Choose another id."))
+    if rule.subject not in subjects:
+        names = ", ".join(sorted(subjects))
+        found.append(("subject", f"there is no subject {rule.subject!r}.", f"Use one of {names}."))
+    if rule.action is Action.ALERT and rule.no_data is NoData.HALT:
+        found.append(
+            ("no_data", "halt takes the rule's action, which is none.", "Use alert, or give an action.")
+        )
+    if rule.period_ns(grids) % grids.tick_ns:
+        tick = format_duration(grids.tick_ns)
+        found.append(("schedule", "does not lie on the grid.", f"Use a multiple of the tick ({tick})."))
+    return found
+
+
+def _twins(rule: Rule, before: Sequence[Rule]) -> list[tuple[str, str, str]]:
+    if any(rule.key == other.key for other in before):
+        return [("id", f"{rule.key} stands twice.", "Give each rule its own id.")]
+    return []
