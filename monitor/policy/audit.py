@@ -19,7 +19,7 @@ from monitor.policy.events import (
     heartbeat,
 )
 from monitor.policy.latches import Latches
-from monitor.policy.rulebook import Policy
+from monitor.policy.rules import Policy
 
 
 class Subjects(msgspec.Struct, frozen=True, kw_only=True):

@@ -25,11 +25,10 @@ from monitor.policy.durations import DAY
 from monitor.policy.evaluation import Phase, RuleState
 from monitor.policy.events import Decision, EventType, Heartbeat, event_id
 from monitor.policy.latches import Latch, Latches
-from monitor.policy.rulebook import Policy
-from monitor.policy.rules import DEPLOYMENT, TASK_SILENT, Action, Grids, Rule, Scope, Severity
+from monitor.policy.rules import DEPLOYMENT, TASK_SILENT, Action, Grids, Policy, Rule, Scope, Severity
 from monitor.stats.estimate import Estimate, Status
 
-__all__ = ["Answer", "Decider", "Proof", "Step"]
+__all__ = ["Answer", "Decider", "Proof", "Step", "Subjects"]
 
 
 class Step(NamedTuple):

@@ -19,8 +19,7 @@ from monitor.policy.durations import SECOND
 from monitor.policy.evaluation import Episode, Phase, Reason, RuleState, evaluate, finite, reopen
 from monitor.policy.events import TYPE_OF, Decision, EventType, event_id
 from monitor.policy.latches import Latches, Refusal, Transition
-from monitor.policy.rulebook import Policy
-from monitor.policy.rules import Action, NoData, Rule, Severity
+from monitor.policy.rules import Action, NoData, Policy, Rule, Severity
 from monitor.stats.estimate import Estimate, Status
 
 _ONSETS = {Reason.FIRE, Reason.NO_DATA}
