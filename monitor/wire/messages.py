@@ -25,25 +25,13 @@ Time = Annotated[
     ),
 ]
 
-Exact = Annotated[
-    Decimal,
-    Meta(
-        description="Decimal text or a JSON number; exact.",
-        extra_json_schema={"type": ["string", "number"], "format": "decimal"},
-    ),
-]
+Exact = Annotated[Decimal, Meta(description="Decimal text or a JSON number; exact.")]
+
+Cell = float | str | bool | None
 
 Cells = Annotated[
-    list[Any] | dict[str, Any],
-    Meta(
-        description="Values in the order of the schema, or by name; null is missing; may be a superset.",
-        extra_json_schema={
-            "anyOf": [
-                {"type": "array", "items": {"type": ["number", "string", "boolean", "null"]}},
-                {"type": "object", "additionalProperties": {"type": ["number", "string", "boolean", "null"]}},
-            ]
-        },
-    ),
+    list[Cell] | dict[str, Cell],
+    Meta(description="Values in the order of the schema, or by name; null is missing; may be a superset."),
 ]
 
 Price = Annotated[float | str | None, Meta(description="A number or decimal text.")]
@@ -208,17 +196,21 @@ class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class LatchState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Where a subject's latch stands; `scope` only where the deployment is halted."""
+    """Where a subject's latch stands. Of a halted deployment, `scopes` of its kills and in `scope` the one
+    that weighs most."""
 
     state: str
     scope: Scope | None = None
+    scopes: tuple[Scope, ...] = ()
 
 
 class StatusRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What a trading engine reads at start; past `valid_until_ns` it goes to reduce-only by itself."""
+    """Latches by subject, for a trading engine to read at start; past `valid_until_ns` it goes to reduce-only
+    by itself."""
 
     deployment: str
     epoch: int
     latches: dict[str, LatchState]
     last_event_id: str | None
+    as_of_ns: int
     valid_until_ns: int

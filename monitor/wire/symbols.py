@@ -4,22 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.settings.instruments import DEFAULT_STEP, Instrument
 from monitor.wire.keys import hash64
-
-OPEN_LOT = Decimal("1e-8")
-"""Lot size of every symbol under `instruments: open`."""
-
-
-class Instrument(Protocol):
-    """What the wire needs to know of an instrument."""
-
-    @property
-    def lot_size(self) -> Decimal: ...
 
 
 class SymbolTable:
@@ -51,7 +41,7 @@ class SymbolTable:
     def index(self, name: str) -> int:
         """Index of `name`; -1 where it is unknown. An open table takes a new name in."""
         code = self._codes.get(name, -1)
-        return self._add(name, OPEN_LOT) if code < 0 and self._open else code
+        return self._add(name, DEFAULT_STEP) if code < 0 and self._open else code
 
     def lot_size(self, code: int) -> Decimal:
         """Smallest quantity step of the symbol at `code`."""
