@@ -18,6 +18,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from aiokafka.client import AIOKafkaClient
@@ -125,7 +126,7 @@ class Broker:
                 start_new_session=True,
             )
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not (self._listens() and asyncio.run(_answers(self.bootstrap))):
+        while not (self._listens() and self._answers()):
             if self._process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
                 tail = (self._home / "broker.log").read_text(errors="replace")[-3000:]
@@ -136,6 +137,11 @@ class Broker:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), 1.0):
             return True
         return False
+
+    def _answers(self) -> bool:
+        # In a thread of its own, so that an event loop may be running here.
+        with ThreadPoolExecutor(1) as thread:
+            return thread.submit(asyncio.run, _metadata(self.bootstrap)).result()
 
     def stop(self) -> None:
         """Shut down in order (SIGTERM)."""
@@ -162,7 +168,7 @@ class Broker:
             raise BrokerError(f"{' '.join(arguments)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
 
 
-async def _answers(bootstrap: str) -> bool:
+async def _metadata(bootstrap: str) -> bool:
     client = AIOKafkaClient(bootstrap_servers=bootstrap, request_timeout_ms=2000)
     try:
         await client.bootstrap()

@@ -76,19 +76,21 @@ class TaskProducer:
                 # A transaction commits although a send inside it failed: every one must have arrived.
                 await asyncio.gather(*sent)
                 await self._producer.commit_transaction()
-        except (ProducerFenced, InvalidProducerEpoch) as error:
-            raise Fenced(f"{self._id}: a newer owner exists, or the transaction took too long") from error
         except TimeoutError as error:
             raise TransportError(
                 f"{self._id}: no commit within {COMMIT_TIMEOUT_S:.0f} s; whether it was written is unknown"
             ) from error
         except (KafkaError, IllegalOperation, AssertionError, OSError) as error:
-            # AssertionError: aiokafka asserts its state transitions, also after a fatal error of its sender.
-            raise TransportError(f"{self._id}: commit failed: {error!r}") from error
+            # After a fatal error of its sender aiokafka answers with IllegalOperation or a failed assertion;
+            # why it failed stands on the sends.
+            causes = [error, *(cause for future in sent if (cause := _failure(future)) is not None)]
+            if any(isinstance(cause, ProducerFenced | InvalidProducerEpoch) for cause in causes):
+                raise Fenced(f"{self._id}: a newer owner exists, or the transaction took too long") from error
+            raise TransportError(f"{self._id}: commit failed: {causes[-1]!r}") from error
         finally:
-            for future in sent:
-                if future.done() and not future.cancelled():
-                    future.exception()
+            # What nobody asked for would be logged as an error never retrieved.
+            for future in [*sent, self._producer._txn_manager.wait_for_transaction_end()]:
+                _failure(future)
         self._failed = False
 
     async def stop(self) -> None:
@@ -106,3 +108,9 @@ async def stop_producer(producer: AIOKafkaProducer) -> None:
     except (TimeoutError, KafkaError, OSError) as error:
         log.warning("a producer did not stop in order: %r", error)
         await producer.client.close()
+
+
+def _failure(future: asyncio.Future[Any] | None) -> BaseException | None:
+    if future is None or not future.done() or future.cancelled():
+        return None
+    return future.exception()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -52,6 +53,7 @@ PER_TASK = frozenset({PARTIALS, JOURNAL, STATE, PREDICTIONS, DEAD_LETTERS})
 
 MESSAGE_BYTES = 1 << 20
 _BATCH_OVERHEAD = 12
+VISIBLE_TIMEOUT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +123,8 @@ async def _admin(options: ClientOptions) -> AsyncIterator[AIOKafkaAdminClient]:
 async def _describe(admin: AIOKafkaAdminClient, names: Iterable[str]) -> dict[str, Found]:
     found = {}
     for topic in await admin.describe_topics(sorted(names)):
-        if topic["error_code"] == 0:
-            numbers = topic["partitions"]
+        numbers = topic["partitions"]
+        if topic["error_code"] == 0 and all(number["leader"] >= 0 for number in numbers):
             found[topic["topic"]] = Found(len(numbers), len(numbers[0]["replicas"]))
     return found
 
@@ -173,6 +175,11 @@ async def _create(admin: AIOKafkaAdminClient, topics: Sequence[NewTopic]) -> Non
             raise TransportError(
                 f"cannot create topic {name}: {error.__name__} {said[0] if said else ''}; try\n{command}"
             )
+    # Brokers learn of a new topic a moment after the controller has made it.
+    names = {topic.name for topic in topics}
+    async with asyncio.timeout(VISIBLE_TIMEOUT_S):
+        while names - (await _describe(admin, names)).keys():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
 
 
 async def _check(
