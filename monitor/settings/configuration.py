@@ -59,7 +59,7 @@ class Settings(Section):
     fx: Annotated[Mapping[str, str], AfterValidator(_no_conversion)] = Field(default_factory=dict)
     feature_schemas: tuple[FilePath, ...] = ()
     decoder: Annotated[str, AfterValidator(_decoder)] | None = None
-    """`package.module:function`; see `monitor.settings.decoder`."""
+    """`package.module:function` that turns any bytes into the fields of a message."""
     commands: CommandSettings = Field(default_factory=CommandSettings)
     dead_letters: DeadLetterSettings = Field(default_factory=DeadLetterSettings)
     http: HttpSettings = Field(default_factory=HttpSettings)

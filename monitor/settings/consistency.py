@@ -11,11 +11,12 @@ from typing import Any, NamedTuple
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+from monitor.engine.panes import pane_length
 from monitor.errors import Problem
+from monitor.policy.durations import format_duration
+from monitor.policy.rules import ACTIVE, DEPLOYMENT
 from monitor.settings.configuration import Settings
 from monitor.settings.deployment import (
-    ACTIVE,
-    DEPLOYMENT,
     CapitalSettings,
     Deployment,
     GridSettings,
@@ -24,8 +25,7 @@ from monitor.settings.deployment import (
 from monitor.settings.document import Document, Location
 from monitor.settings.metric_info import MetricInfo
 from monitor.settings.mistakes import problem, suggestion
-from monitor.settings.quantities import SECOND
-from monitor.settings.rules import RuleSettings
+from monitor.settings.rules import LIMIT, RuleSettings
 
 Finding = tuple[Location, str, str]
 """Where, what, remedy."""
@@ -83,8 +83,22 @@ def _clocks(at: Location, shared: _Parts, parts: _Parts) -> Iterator[Finding]:
     if event_time is not None and grids is not None and grids.task_deadline_ns <= event_time.idle_grace_ns:
         yield (
             (*at, "grids", "task_deadline"),
-            f"must exceed event_time.idle_grace ({event_time.idle_grace_ns / SECOND:g}s)",
+            f"must exceed event_time.idle_grace ({format_duration(event_time.idle_grace_ns)})",
             "raise task_deadline or lower idle_grace",
+        )
+    windows: tuple[int, ...] | None = parts.get("windows")
+    if not windows:
+        return
+    for window in windows:
+        if window % (pane := pane_length(window)):
+            message = f"{format_duration(window)} is not whole in panes of {format_duration(pane)}"
+            yield (*at, "windows"), message, f"write a multiple of {format_duration(pane)}"
+    finest = pane_length(windows[0])
+    if grids is not None and finest % grids.evaluation_interval_ns:
+        yield (
+            (*at, "grids", "evaluation_interval"),
+            f"does not divide the finest pane of the windows ({format_duration(finest)})",
+            "write 1s, or a part of it",
         )
 
 
@@ -99,11 +113,11 @@ def _money(at: Location, shared: _Parts, parts: _Parts) -> Iterator[Finding]:
                 f"not yet: {entry.currency} needs conversion to the {capital.currency} of {at[-1]}'s capital",
                 "keep instruments and capital in one currency",
             )
-        if paper is not None and paper.quantity < entry.lot_size:
+        if paper is not None and paper.quantity % entry.lot_size:
             yield (
                 (*at, "paper", "quantity"),
-                f"is less than one lot of {symbol} ({entry.lot_size}): its paper books would never trade",
-                "write at least one lot",
+                f"{paper.quantity} is not a multiple of the lot of {symbol} ({entry.lot_size})",
+                "write a multiple of every lot",
             )
 
 
@@ -114,7 +128,12 @@ class _RuleSurroundings(NamedTuple):
     windows_ns: tuple[int, ...] | None
     grids: GridSettings | None
     without_capital: bool
+    without_reference: bool
     known_metrics: Mapping[str, MetricInfo] | None
+
+    @property
+    def several_shadows(self) -> bool:
+        return self.models is not None and len(self.models.shadows) > 1
 
     def info(self, rule: RuleSettings) -> MetricInfo | None:
         return self.known_metrics.get(rule.metric) if self.known_metrics is not None else None
@@ -128,6 +147,7 @@ def _rules(
         windows_ns=parts.get("windows"),
         grids=parts.get("grids"),
         without_capital=parts.has("capital") and parts.get("capital") is None,
+        without_reference=parts.has("reference") and parts.get("reference") is None,
         known_metrics=known_metrics,
     )
     first: dict[str, int] = {}
@@ -182,6 +202,8 @@ def _blame(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFindin
     """A rule that takes a role out of service must rest on a metric that speaks against that very role."""
     if rule.action not in ("demote", "rollback"):
         return
+    if around.models is not None and rule.subject not in around.models.roles:
+        return
     what = f"{rule.action} of `{rule.subject}`"
     role = rule.labels.get("role")
     blame = info.blame if (info := around.info(rule)) is not None else None
@@ -196,73 +218,67 @@ def _blame(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFindin
     elif blame == "active" and rule.action == "demote":
         message = f"{what} on {rule.metric}, which speaks only against the active"
         yield "metric", message, "choose a metric of the shadow"
-    elif role is None and _of_several_roles(blame, around):
-        message = f"{what} on {rule.metric} of every role"
-        yield "labels", message, f"write `labels: {{role: {rule.subject}}}`"
+    elif role is None and (blame == "role" or (blame == "shadow" and around.several_shadows)):
+        yield "labels", f"{what} on {rule.metric} of every role", f"write `labels: {{role: {rule.subject}}}`"
 
 
-def _of_several_roles(blame: str | None, around: _RuleSurroundings) -> bool:
-    several_shadows = around.models is not None and len(around.models.shadows) > 1
-    return blame == "role" or (blame == "shadow" and several_shadows)
-
-
-def _capital(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
+def _foundation(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
     if around.without_capital and (rule.metric == "drawdown" or rule.metric.endswith("_bps_capital")):
         yield "metric", f"{rule.metric} is measured against capital, and there is none", "set capital"
+    if around.without_reference and rule.metric in ("psi", "prediction_psi"):
+        message = f"{rule.metric} is measured against a reference, and there is none"
+        yield "metric", message, "set reference"
 
 
 def _window(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
-    windows, info = around.windows_ns, around.info(rule)
-    if info is not None and info.windowed and rule.window == 0:
+    windows, info, window = around.windows_ns, around.info(rule), rule.window
+    if info is not None and info.windowed and window == 0:
         yield "window", f"{rule.metric} needs a window", "write one of the deployment's windows"
-    elif info is not None and not info.windowed and rule.window != 0:
+    elif info is not None and not info.windowed and window != 0:
         yield "window", f"{rule.metric} has no window", "leave `window` out"
-    elif windows is not None and isinstance(rule.window, int) and rule.window and rule.window not in windows:
-        listed = ", ".join(f"{w // SECOND}s" for w in windows)
-        message = f"{rule.window // SECOND}s is none of the deployment's windows ({listed})"
+    elif info is not None and isinstance(window, str) and not info.sessions:
+        message = f"not yet: {rule.metric} since {window}"
+        yield "window", message, "write one of the deployment's windows"
+    elif windows is not None and isinstance(window, int) and window and window not in windows:
+        listed = ", ".join(format_duration(w) for w in windows)
+        message = f"{format_duration(window)} is none of the deployment's windows ({listed})"
         yield "window", message, "add it to `windows`, or use one of them, session or promotion"
 
 
-def _labels(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
-    if around.known_metrics is not None:
-        info = around.info(rule)
-        if info is None:
-            yield "metric", f"unknown metric {rule.metric!r}", suggestion(rule.metric, around.known_metrics)
-        else:
-            for label in sorted(set(rule.labels) - set(info.labels)):
-                known = f"use: {', '.join(info.labels)}" if info.labels else "leave labels out"
-                yield "labels", f"{rule.metric} has no label {label!r}", known
+def _series(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
+    info = around.info(rule)
+    if info is not None:
+        for label in sorted(set(rule.labels) - set(info.labels)):
+            known = f"use: {', '.join(info.labels)}" if info.labels else "leave labels out"
+            yield "labels", f"{rule.metric} has no label {label!r}", known
+        if LIMIT in info.labels and LIMIT not in rule.labels:
+            yield "labels", f"{rule.metric} needs its limit", "add a label in seconds, such as `limit: 0.5`"
+        for label in sorted(set(info.values) & set(rule.labels)):
+            if (value := rule.labels[label]) not in info.values[label]:
+                message = f"{rule.metric} has no {label} {value!r}"
+                yield "labels", message, suggestion(value, info.values[label])
+    elif around.known_metrics is not None:
+        yield "metric", f"unknown metric {rule.metric!r}", suggestion(rule.metric, around.known_metrics)
     role, fills = rule.labels.get("role"), rule.labels.get("fills")
     if role is not None and around.models is not None and role not in around.models.roles:
         yield "labels", f"{role!r} is no role of this deployment", suggestion(role, around.models.roles)
+    if role == ACTIVE and info is not None and info.blame == "shadow":
+        yield "labels", f"{rule.metric} is a metric of shadows", "name a shadow as role"
     if fills is not None and fills not in _FILLS:
         yield "labels", f"unknown fills {fills!r}", suggestion(fills, _FILLS)
-    if rule.metric.endswith("_above") and not _is_limit(rule.labels.get("limit")):
-        message = f"{rule.metric} needs the limit it counts above"
-        yield "labels", message, "add a label `limit` in seconds, such as `limit: 0.5`"
-
-
-def _is_limit(text: str | None) -> bool:
-    try:
-        return text is not None and 0 < float(text) < float("inf")
-    except ValueError:
-        return False
 
 
 def _schedule(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
-    if (
-        isinstance(rule.schedule, int)
-        and around.grids is not None
-        and rule.schedule % around.grids.evaluation_interval_ns
-    ):
-        yield "schedule", "is not a multiple of grids.evaluation_interval", "write a multiple of it"
+    grids = around.grids
+    if isinstance(rule.schedule, int) and grids is not None and rule.schedule % grids.tick_ns:
+        yield "schedule", "is not a multiple of grids.tick", "write a multiple of it"
 
 
 _RULE_CHECKS: tuple[Callable[[RuleSettings, _RuleSurroundings], Iterator[RuleFinding]], ...] = (
     _subject,
     _blame,
-    _capital,
+    _foundation,
     _window,
-    _labels,
+    _series,
     _schedule,
 )

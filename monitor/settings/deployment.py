@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from monitor.policy.rules import ACTIVE, DEPLOYMENT
 from monitor.settings.mistakes import mistake, not_yet
 from monitor.settings.quantities import (
     DAY,
@@ -23,10 +24,9 @@ from monitor.settings.quantities import (
     Name,
     PositiveDuration,
 )
-from monitor.settings.rules import Policy
+from monitor.settings.rules import PolicySettings
 from monitor.settings.sections import Calendar, Section
 
-ACTIVE, DEPLOYMENT = "active", "deployment"
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -164,7 +164,7 @@ class Deployment(Section):
     """Ascending."""
     samples: SampleSettings = Field(default_factory=SampleSettings)
     grids: GridSettings = Field(default_factory=GridSettings)
-    policy: Policy = Policy(name="none")
+    policy: PolicySettings = PolicySettings(name="none")
 
     @property
     def roles(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import orjson
 
 from monitor.errors import ConfigError, Problem
 from monitor.settings.configuration import Settings
-from monitor.settings.rules import Policy
+from monitor.settings.rules import PolicySettings
 
 
 def config_sha256(settings: Settings, deployment: str) -> str:
@@ -43,7 +43,7 @@ def config_sha256(settings: Settings, deployment: str) -> str:
     )
 
 
-def policy_sha256(policy: Policy) -> str:
+def policy_sha256(policy: PolicySettings) -> str:
     """SHA-256 of a policy: its name and rules in order, defaults written out."""
     return _sha256(policy.model_dump(), Path())
 

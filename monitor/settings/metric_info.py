@@ -18,3 +18,7 @@ class MetricInfo(msgspec.Struct, frozen=True, kw_only=True):
     labels: tuple[str, ...]
     windowed: bool
     blame: Blame
+    sessions: bool = True
+    """Whether its windows may also be `session` and `promotion`."""
+    values: dict[str, tuple[str, ...]] = {}
+    """The values a label can have, where they are the same in every deployment."""

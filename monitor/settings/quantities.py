@@ -13,19 +13,15 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from monitor.settings.document import WrittenFloat
 from monitor.settings.mistakes import mistake
 
-UNITS_NS = {
-    "ns": 1,
-    "us": 1_000,
-    "ms": 1_000_000,
-    "s": 1_000_000_000,
-    "m": 60 * 1_000_000_000,
-    "h": 3_600 * 1_000_000_000,
-    "d": 86_400 * 1_000_000_000,
-}
-MILLISECOND, SECOND, MINUTE, HOUR, DAY = (UNITS_NS[unit] for unit in ("ms", "s", "m", "h", "d"))
+MILLISECOND = 1_000_000
+SECOND = 1_000 * MILLISECOND
+MINUTE = 60 * SECOND
+HOUR = 60 * MINUTE
+DAY = 24 * HOUR
+_UNITS = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": MILLISECOND, "us": 1_000, "ns": 1}
 
 _LONGEST_NS = 2**62
-_DURATION = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?)\s*(ns|us|ms|s|m|h|d)")
+_DURATION_PART = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?)(ns|us|ms|s|m|h|d)")
 _INSTANT = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})[Tt ]([0-9]{2}):([0-9]{2}):([0-9]{2})(?:\.([0-9]{1,9}))?"
     r"(?:[Zz]|([+-])([0-9]{2}):([0-9]{2}))"
@@ -34,20 +30,16 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def parse_duration(value: object) -> int:
-    """Nanoseconds of `100ms`, `5m`, `1.5h`, `30d`; a plain 0 needs no unit."""
+    """Nanoseconds of `100ms`, `5m`, `1h30m`, `30d`; a plain 0 needs no unit."""
     if value == 0 and not isinstance(value, bool):
         return 0
-    found = _DURATION.fullmatch(value.strip()) if isinstance(value, str) else None
-    if found is None:
-        raise mistake(
-            f"{_shown(value)} is not a duration",
-            "write a number and one of ns us ms s m h d, as in 100ms or 5m",
-        )
-    duration = Decimal(found[1]) * UNITS_NS[found[2]]
+    remedy = "write numbers with units (ns us ms s m h d), as in 100ms, 5m or 1h30m"
+    parts = _DURATION_PART.findall(value) if isinstance(value, str) else []
+    if not parts or "".join(number + unit for number, unit in parts) != value:
+        raise mistake(f"{_shown(value)} is not a duration", remedy)
+    duration = sum(Decimal(number) * _UNITS[unit] for number, unit in parts)
     if duration != int(duration) or duration > _LONGEST_NS:
-        raise mistake(
-            f"{value} is not a whole number of ns up to 146 years", "write a coarser or shorter duration"
-        )
+        raise mistake(f"{value} is no whole number of ns up to 146 years", "write a coarser or shorter one")
     return int(duration)
 
 

@@ -5,15 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, NamedTuple
 
-from pydantic import BeforeValidator, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
+from monitor.policy.rules import TASK_SILENT
 from monitor.settings.mistakes import mistake, not_yet, suggestion
-from monitor.settings.quantities import SECOND, Duration, Name, PositiveDuration, parse_duration, parse_text
+from monitor.settings.quantities import (
+    SECOND,
+    Duration,
+    Name,
+    PositiveDuration,
+    parse_duration,
+    parse_exact,
+    parse_text,
+)
 from monitor.settings.sections import Section
 
 ACTIONS = ("alert", "demote", "rollback", "reduce", "kill")
 LATER_ACTIONS = ("abort", "promote", "retrain")
 NAMED_WINDOWS = ("session", "promotion")
+LIMIT = "limit"
+"""Label of latency metrics `..._above`: seconds, in plain decimal text."""
 
 
 class Persistence(NamedTuple):
@@ -62,6 +73,18 @@ def _action(value: object) -> Any:
 Window = Annotated[int | Literal["session", "promotion"], BeforeValidator(_window)]
 
 
+def _labels(labels: Mapping[str, str]) -> Mapping[str, str]:
+    if (limit := labels.get(LIMIT)) is None:
+        return labels
+    try:
+        limit_ns = parse_duration(f"{parse_exact(limit):f}s")
+    except ValueError:
+        limit_ns = 0
+    if limit_ns == 0:
+        raise mistake(f"limit {limit!r} is not a positive number of seconds", "write e.g. `limit: 0.5`")
+    return {**labels, LIMIT: f"{parse_exact(limit).normalize():f}"}
+
+
 class RuleSettings(Section):
     """One rule: a metric, a bare threshold, how long it must be crossed, and what then happens to whom."""
 
@@ -69,8 +92,10 @@ class RuleSettings(Section):
     subject: Name
     """`active`, `deployment`, or a shadow's name: whom the rule is about and on whom alone it acts."""
     metric: Name
-    labels: Mapping[str, Annotated[str, BeforeValidator(parse_text)]] = Field(default_factory=dict)
-    """Labels that a series must carry; those left out match all."""
+    labels: Annotated[Mapping[str, Annotated[str, BeforeValidator(parse_text)]], AfterValidator(_labels)] = (
+        Field(default_factory=dict)
+    )
+    """Labels that a series must carry; the rule is one for each series that does."""
     window: Window = 0
     """Nanoseconds, 0 for a metric without a window, `session` or `promotion`."""
     above: float | None = None
@@ -96,21 +121,32 @@ class RuleSettings(Section):
 
     @property
     def threshold(self) -> float:
+        """Money in units of the currency, time in seconds, fractions as fractions."""
         limit = self.below if self.above is None else self.above
         assert limit is not None, "validated below"
         return limit
 
     @model_validator(mode="after")
-    def _one_threshold(self) -> RuleSettings:
+    def _meaningful(self) -> RuleSettings:
         if (self.above is None) == (self.below is None):
             raise mistake("needs exactly one of `above` and `below`", "keep the one that is a failure")
+        if self.id == TASK_SILENT:
+            raise mistake(f"the id {TASK_SILENT} is reserved", "choose another id")
+        if self.no_data == "halt" and self.action == "alert":
+            raise mistake("no_data: halt takes the action of the rule, which is none", "write no_data: alert")
         if "scope" in self.model_fields_set and self.action != "kill":
             raise mistake("`scope` belongs to a kill", "leave `scope` out, or write `action: kill`")
         return self
 
 
-class Policy(Section):
+class PolicySettings(Section):
     """Rules in the order in which they apply at one instant."""
 
     name: Name
     rules: tuple[RuleSettings, ...] = ()
+
+    @property
+    def latency_limits_ns(self) -> tuple[int, ...]:
+        """The limits that rules name for latencies `..._above`, ascending, in nanoseconds."""
+        named = {rule.labels[LIMIT] for rule in self.rules if LIMIT in rule.labels}
+        return tuple(sorted(parse_duration(f"{seconds}s") for seconds in named))

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 from monitor.errors import ConfigError, Problem
-from monitor.settings.instruments import DEFAULT_STEP, Instrument, half_tick_value
+from monitor.settings.instruments import DEFAULT_STEP, Instrument
 from monitor.settings.mistakes import mistake, not_yet
 from monitor.settings.quantities import (
     MILLISECOND,
@@ -22,6 +22,7 @@ from monitor.settings.quantities import (
     PositiveDuration,
     parse_instant,
 )
+from monitor.trading.units import InstrumentUnits
 from monitor.transport import contract
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,200}")
@@ -192,9 +193,12 @@ class InstrumentSettings(Section):
     @model_validator(mode="after")
     def _representable(self) -> InstrumentSettings:
         try:
-            half_tick_value(self.tick_size, self.lot_size, self.multiplier)
+            InstrumentUnits.of(
+                "", self.tick_size, self.lot_size, self.multiplier, self.currency or "of the currency"
+            )
         except ValueError as error:
-            raise mistake(str(error), "use steps whose product is coarser") from None
+            reason = str(error).removeprefix("instrument : ")
+            raise mistake(reason, "write positive steps whose product is coarser") from None
         return self
 
     def instrument(self, symbol: str, currency: str) -> Instrument:

@@ -1,0 +1,60 @@
+"""What every command does with a configuration: load it against the metric catalogue, show its mistakes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Final, cast
+
+from rich.console import Console
+
+from monitor.engine.catalogue import FAMILIES, QUANTILES
+from monitor.errors import Problem
+from monitor.settings.configuration import Settings
+from monitor.settings.loading import load
+from monitor.settings.metric_info import Blame, MetricInfo
+from monitor.transport.contract import INPUTS
+
+BAD_CONFIGURATION: Final = 2
+"""Exit code of a command that cannot use its configuration."""
+
+_INSTANTANEOUS: Final = frozenset({"equity"})
+_LABEL_VALUES: Final[Mapping[str, tuple[str, ...]]] = {"quantile": QUANTILES, "stream": INPUTS}
+
+
+def known_metrics() -> dict[str, MetricInfo]:
+    """The metrics a rule may name, by name."""
+    return {
+        family.name: MetricInfo(
+            name=family.name,
+            labels=family.labels,
+            windowed=family.name not in _INSTANTANEOUS,
+            blame=cast(Blame, family.blame),
+            sessions=family.of is None,
+            values={label: _LABEL_VALUES[label] for label in family.labels if label in _LABEL_VALUES},
+        )
+        for family in FAMILIES
+    }
+
+
+def load_configuration(path: Path) -> Settings:
+    """The configuration at `path` under this process's environment.
+
+    Raises:
+        ConfigError: with every mistake at once.
+    """
+    return load(path, os.environ, known_metrics=known_metrics())
+
+
+def show_problems(console: Console, problems: Iterable[Problem]) -> None:
+    """Every problem as two lines: where and what; what to do."""
+    for problem in problems:
+        console.print(
+            f"{problem.file}: {problem.key}: {problem.message}",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
+            style="red",
+        )
+        console.print(f"    {problem.remedy}", markup=False, highlight=False, soft_wrap=True)
