@@ -1,0 +1,405 @@
+"""`Group`: the deployments of one configuration, assembled: what is decoded, scored, folded and decided.
+
+Everything here is made once at start, from the configuration and the verified artifacts; tasks ask it for
+fresh folds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+import orjson
+
+from monitor.engine.catalogue import BY_NAME, FAMILIES, Catalogue, Labels
+from monitor.engine.deployment import DeploymentFold
+from monitor.engine.equity import EquitySequences
+from monitor.engine.panes import pane_length
+from monitor.engine.sources import Scope, Source, sources
+from monitor.engine.task import Grid, TaskFold
+from monitor.errors import ArtifactError, ConfigError, Problem
+from monitor.event_time.timing import Timing
+from monitor.models.artifact import Artifact, load_artifact
+from monitor.models.model import Model
+from monitor.models.scoring import Scorer
+from monitor.policy import events as policy_events
+from monitor.policy.audit import Subjects
+from monitor.policy.decider import Decider
+from monitor.policy.rulebook import Policy
+from monitor.policy.rules import Grids, Rule
+from monitor.settings.configuration import Settings
+from monitor.settings.deployment import Deployment
+from monitor.settings.digest import config_sha256
+from monitor.settings.metric_info import MetricInfo
+from monitor.settings.rules import RuleSettings
+from monitor.stats.reference import Reference, load_reference
+from monitor.trading.books import BookRules, BookSet, book_key
+from monitor.trading.ledger import LedgerRules
+from monitor.trading.marks import MarkRules
+from monitor.trading.paper import PaperRules
+from monitor.trading.units import InstrumentUnits, money_of
+from monitor.transport.contract import FEATURES, ORDERS, OUTCOMES
+from monitor.wire.features import FeatureDecoder, FeatureSpace
+from monitor.wire.gate import Plugin, load_plugin
+from monitor.wire.keys import feature_schema_crc32
+from monitor.wire.orders import OrderDecoder
+from monitor.wire.outcomes import OutcomeDecoder
+from monitor.wire.symbols import SymbolTable
+from monitor.wire.table import Table
+
+DEFAULT_LIMITS_NS = (200_000_000, 250_000_000, 500_000_000)
+WINDOWED_BOOKS = frozenset({"pnl_after_costs", "drawdown", "model_effect"})
+
+KNOWN_METRICS: dict[str, MetricInfo] = {
+    f.name: MetricInfo(name=f.name, labels=f.labels, windowed=f.name != "equity", blame=f.blame)  # type: ignore[arg-type]
+    for f in FAMILIES
+}
+"""What `check` must know of the catalogue."""
+
+
+class Decoder(Protocol):
+    """Records of one input as columns."""
+
+    def decode(self, records: Sequence[Any]) -> Table: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """One deployment, ready to fold and decide; scorers are made per task."""
+
+    name: str
+    settings: Deployment
+    digest: str
+    grid: Grid
+    scope: Scope
+    sources: tuple[Source, ...]
+    catalogue: Catalogue
+    policy: Policy
+    subjects: Subjects
+    models: Mapping[str, Model]
+    listed: Callable[[int], Sequence[InstrumentUnits]]
+
+    @property
+    def books(self) -> tuple[str, ...]:
+        """Keys of all books."""
+        return (book_key("active", "real"), *(book_key(role, "paper") for role in self.scope.roles))
+
+    def task_fold(self, task: int, partition: int) -> TaskFold:
+        """A fresh fold 1 for a task whose rows lie in `partition`."""
+        books, paper = self.settings.books, self.settings.paper
+        rules = BookRules(
+            LedgerRules(start_flat=books.start_flat, exec_horizon_ns=books.exec_horizon_ns),
+            MarkRules(books.mark_band_bps, books.max_spread_bps),
+            PaperRules(
+                paper.quantity,
+                paper.threshold,
+                paper.holding_ns,
+                paper.latency_ns,
+                paper.slippage_bps,
+                paper.fee_bps,
+            ),
+        )
+        return TaskFold(
+            self.name,
+            task,
+            partition,
+            self.digest,
+            self.grid,
+            self.sources,
+            BookSet((), self.scope.roles, rules),
+            self._matches,
+            self.listed,
+        )
+
+    def deployment_fold(self) -> DeploymentFold:
+        """A fresh fold 2."""
+        capital = self.settings.capital
+        equity = EquitySequences(
+            self.books,
+            self.settings.windows_ns,
+            currency=capital.currency if capital else "USD",
+            capital=money_of(capital.amount) if capital else None,
+            staleness_ns=self.settings.books.mark_staleness_ns,
+            promoted_ns=self.settings.models.promoted_at_ns,
+        )
+        grids = Grids(self.grid.tick, self.grid.evaluation)
+        decider = Decider(self.policy, self.subjects, grids)
+        return DeploymentFold(
+            self.grid, self.sources, self.catalogue, self.settings.windows_ns, equity, decider
+        )
+
+    def _matches(self, report: Any) -> bool:
+        wanted = self.settings.filter
+        return wanted.strategy in (None, report.strategy) and wanted.account in (None, report.account)
+
+
+class Group:
+    """All deployments of a configuration: they share streams, decode and order.
+
+    Raises (on construction):
+        ConfigError: with every artifact, reference, schema or rule that cannot be used.
+    """
+
+    def __init__(self, settings: Settings, path: Path) -> None:
+        self.settings = settings
+        self._file = str(path)
+        self._problems: list[Problem] = []
+        instruments = settings.instruments
+        self.symbols = SymbolTable(None if instruments.open else instruments.listed)
+        self._models = {name: self._load_models(name, d) for name, d in settings.deployments.items()}
+        self._references = {name: self._load_reference(name, d) for name, d in settings.deployments.items()}
+        self.space = self._feature_space()
+        self.plugin = self._load_plugin()
+        self.streams = (FEATURES, ORDERS, OUTCOMES) if settings.topics.outcomes else (FEATURES, ORDERS)
+        self.deployments: dict[str, Deployed] = {}
+        if not self._problems:
+            for name, deployment in settings.deployments.items():
+                self._deploy(name, deployment)
+        if self._problems:
+            raise ConfigError(self._problems)
+
+    @cached_property
+    def timing(self) -> Timing:
+        """Event time as configured."""
+        time = self.settings.event_time
+        return Timing(
+            time.allowed_lateness_ns,
+            time.idle_after_ns,
+            time.idle_grace_ns,
+            time.max_future_ns,
+            time.dedupe_window_ns,
+            time.join_window_ns,
+            time.buffer_limit,
+        )
+
+    def decoders(self, partition: int | None, partitions: int | None) -> dict[str, Decoder]:
+        """One decoder for each input stream; None, None for plain files, whose keys are not checked."""
+        settings = self.settings
+        rest = (
+            partition,
+            partitions,
+            settings.transport.partitioner,
+            self.plugin,
+            settings.event_time.clock,
+        )
+        made: dict[str, Decoder] = {
+            FEATURES: FeatureDecoder(self.space, self.symbols, *rest),
+            ORDERS: OrderDecoder(self.symbols, *rest),
+            OUTCOMES: OutcomeDecoder(self.symbols, *rest),
+        }
+        return {stream: made[stream] for stream in self.streams}
+
+    def scorers(self, make: Callable[[Deployed], Scorer]) -> dict[str, Scorer]:
+        """A scorer for each deployment."""
+        return {name: make(deployed) for name, deployed in self.deployments.items()}
+
+    def listed(self, start: int) -> list[InstrumentUnits]:
+        """Units of the symbols from the `start`-th on."""
+        found = []
+        for symbol in self.symbols.names[start:]:
+            instrument = self.settings.instruments.get(symbol)
+            assert instrument is not None, "the symbol table holds instruments only"
+            found.append(
+                InstrumentUnits.of(
+                    symbol,
+                    instrument.tick_size,
+                    instrument.lot_size,
+                    instrument.multiplier,
+                    instrument.currency,
+                )
+            )
+        return found
+
+    def _wrong(self, key: str, message: str, remedy: str) -> None:
+        self._problems.append(Problem(self._file, key, message, remedy))
+
+    def _load_models(self, name: str, deployment: Deployment) -> dict[str, Model]:
+        models: dict[str, Model] = {}
+        for role, path in {"active": deployment.models.active, **deployment.models.shadows}.items():
+            try:
+                models[role] = Model.load(load_artifact(path))
+            except ArtifactError as error:
+                self._wrong(f"deployments.{name}.models.{role}", str(error), "Point it at a sound artifact.")
+        return {role: models[role] for role in deployment.roles if role in models}
+
+    def _load_reference(self, name: str, deployment: Deployment) -> Reference | None:
+        if deployment.reference is None:
+            return None
+        try:
+            return load_reference(deployment.reference)
+        except ArtifactError as error:
+            remedy = "Make it with `shadow-monitor baseline`."
+            self._wrong(f"deployments.{name}.reference", str(error), remedy)
+            return None
+
+    def _feature_space(self) -> FeatureSpace:
+        names: dict[str, None] = {}
+        for models in self._models.values():
+            for model in models.values():
+                names.update(dict.fromkeys(model.features))
+        for reference in self._references.values():
+            names.update(dict.fromkeys(reference.features if reference else ()))
+        schemas: dict[int, tuple[str, ...]] = {}
+        for path in self.settings.feature_schemas:
+            try:
+                pairs = msgspec.convert(orjson.loads(path.read_bytes()), list[tuple[str, str]])
+                schemas[feature_schema_crc32(pairs)] = tuple(column for column, _ in pairs)
+            except (OSError, ValueError) as error:
+                remedy = "Write a JSON array of [name, dtype] pairs."
+                self._wrong("feature_schemas", f"{path}: {error}", remedy)
+        for models in self._models.values():
+            for model in models.values():
+                schemas.setdefault(model.manifest.feature_crc32, model.features)
+        return FeatureSpace(tuple(names), schemas)
+
+    def _load_plugin(self) -> Plugin | None:
+        if self.settings.decoder is None:
+            return None
+        try:
+            return load_plugin(self.settings.decoder)
+        except ValueError as error:
+            self._wrong("decoder", str(error), "Name an importable package:function.")
+            return None
+
+    def _deploy(self, name: str, deployment: Deployment) -> None:
+        models, reference = self._models[name], self._references[name]
+        grid = Grid(
+            deployment.grids.tick_ns,
+            deployment.grids.evaluation_interval_ns,
+            min(pane_length(window) for window in deployment.windows_ns),
+        )
+        if grid.pane % grid.evaluation:
+            self._wrong(
+                f"deployments.{name}.grids.evaluation_interval",
+                f"does not divide the finest pane of {grid.pane / 1e9:g} s.",
+                "Use a divisor of it, such as 1s.",
+            )
+            return
+        place = {feature: i for i, feature in enumerate(self.space.names)}
+        scope = Scope(
+            roles=deployment.roles,
+            streams=self.streams,
+            windows_ns=deployment.windows_ns,
+            limits_ns=_limits(deployment.policy.rules),
+            rank_k=deployment.samples.rank_k,
+            reference=reference,
+            columns=tuple(place[feature] for feature in reference.features) if reference else (),
+            artifacts={role: model.artifact.sha256 for role, model in models.items()},
+        )
+        catalogue = Catalogue(scope)
+        books = (book_key("active", "real"), *(book_key(role, "paper") for role in scope.roles))
+        policy = self._policy(name, deployment, catalogue, books, Grids(grid.tick, grid.evaluation))
+        previous = self._previous(name, deployment)
+        subjects = Subjects(
+            deployment=name,
+            tenant=deployment.tenant,
+            active=_named(models["active"].artifact),
+            previous=_named(previous) if previous else None,
+            shadows={role: _named(models[role].artifact) for role in scope.shadows},
+            config_sha256=config_sha256(self.settings, name),
+        )
+        self.deployments[name] = Deployed(
+            name=name,
+            settings=deployment,
+            digest=subjects.config_sha256,
+            grid=grid,
+            scope=scope,
+            sources=tuple(sources(scope)),
+            catalogue=catalogue,
+            policy=policy,
+            subjects=subjects,
+            models=models,
+            listed=self.listed,
+        )
+
+    def _previous(self, name: str, deployment: Deployment) -> Artifact | None:
+        if deployment.models.previous is None:
+            return None
+        try:
+            return load_artifact(deployment.models.previous)
+        except ArtifactError as error:
+            remedy = "Point it at a sound artifact."
+            self._wrong(f"deployments.{name}.models.previous", str(error), remedy)
+            return None
+
+    def _policy(
+        self,
+        name: str,
+        deployment: Deployment,
+        catalogue: Catalogue,
+        books: Sequence[str],
+        grids: Grids,
+    ) -> Policy:
+        written = deployment.policy
+        policy = Policy.from_mapping(written.name, [_mapping(rule) for rule in written.rules], self._file)
+        expanded: list[Rule] = []
+        for rule in policy.rules:
+            matches = [
+                labels
+                for labels in _labels_of(rule.metric, catalogue, books)
+                if set(rule.labels) <= set(labels)
+            ]
+            if not matches:
+                self._wrong(
+                    f"deployments.{name}.policy.rules.{rule.id}",
+                    f"no series of {rule.metric} has these labels in this deployment.",
+                    "Name a role, feature or limit that is there; drift needs a reference.",
+                )
+            expanded += [msgspec.structs.replace(rule, labels=labels) for labels in matches]
+        shortest = {family.name: family.every_ns for family in FAMILIES}
+        money = {family.name for family in FAMILIES if family.unit == "money"}
+        return Policy(policy.name, tuple(expanded), policy.sha256).bind(grids, shortest, money)
+
+
+def _labels_of(metric: str, catalogue: Catalogue, books: Sequence[str]) -> list[Labels]:
+    family = BY_NAME[metric]
+    if family.of is not None:
+        return [m.labels for m in catalogue.metrics if m.family is family]
+    pairs = [tuple(sorted((a, b) for a, b in (p.split("=", 1) for p in k.split(",")))) for k in books]
+    if metric == "model_effect":
+        roles = sorted({dict(labels)["role"] for labels in pairs} - {"active"})
+        return [(("role", role),) for role in roles]
+    return list(pairs)
+
+
+def _limits(rules: Sequence[RuleSettings]) -> tuple[int, ...]:
+    """The default limits and those that rules name, ascending."""
+    named = {round(float(rule.labels["limit"]) * 1e9) for rule in rules if "limit" in rule.labels}
+    return tuple(sorted(named | set(DEFAULT_LIMITS_NS)))
+
+
+def _mapping(rule: RuleSettings) -> dict[str, Any]:
+    """A rule as the policy reads it; durations in ns are at least a millisecond."""
+    persistence = rule.persistence
+    mapping: dict[str, Any] = {
+        "id": rule.id,
+        "subject": rule.subject,
+        "metric": rule.metric,
+        "labels": dict(rule.labels),
+        "window": rule.window,
+        rule.comparator: rule.threshold,
+        "min_samples": rule.min_samples,
+        "for": persistence.evaluations
+        if not persistence.duration_ns
+        else timedelta(microseconds=persistence.duration_ns / 1000),
+        "schedule": rule.schedule,
+        "no_data": rule.no_data,
+        "severity": rule.severity,
+        "action": rule.action,
+        "keep_firing_for": rule.keep_firing_for_ns,
+        "dry_run": rule.dry_run,
+    }
+    if rule.act_within_ns is not None:
+        mapping["act_within"] = rule.act_within_ns
+    if rule.action == "kill":
+        mapping["scope"] = rule.scope
+    return mapping
+
+
+def _named(artifact: Artifact) -> policy_events.Artifact:
+    return policy_events.Artifact(artifact.manifest.artifact_id, artifact.sha256)

@@ -1,0 +1,219 @@
+"""`PartitionTask`: one partition number's life: fence, restore, then fetch, fold, decide and commit in turn.
+
+Only transport and scorers are awaited, so that a test can stop it at every await. Any error drops the task's
+memory; the log decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from monitor.daemon import commit
+from monitor.daemon.group import Group
+from monitor.daemon.owner import Owner
+from monitor.daemon.pipeline import Inputs, Pipeline
+from monitor.daemon.restore import Restored, restore
+from monitor.errors import Poisoned
+from monitor.event_time.sequencer import InputMeta
+from monitor.models.scoring import Scorer
+from monitor.state.records import OWN, TASK
+from monitor.transport.contract import INPUTS, Lease, Transport
+from monitor.wire.keys import murmur2
+from monitor.wire.table import NO_TIME
+
+WAIT_S = 0.05
+"""Longest wait of a fetch: how late an instant may be evaluated because nothing came."""
+
+
+class Log(Protocol):
+    """Where a task tells people what happens (structlog)."""
+
+    def info(self, event: str, **fields: object) -> object: ...
+    def warning(self, event: str, **fields: object) -> object: ...
+
+
+@dataclass(slots=True)
+class Board:
+    """What the tasks of this process last committed: watermark, and whether all inputs were idle."""
+
+    tasks: dict[int, tuple[int, bool]] = field(default_factory=dict)
+
+    def others(self, task: int) -> int:
+        """The smallest watermark of the other tasks that are not all idle; NO_TIME where there is none."""
+        return min((w for t, (w, idle) in self.tasks.items() if t != task and not idle), default=NO_TIME)
+
+
+class Listener(Protocol):
+    """Who is shown what a task does, for metrics and readiness."""
+
+    def restored(self, task: int) -> None: ...
+    def folded(self, pipeline: Pipeline, task: int) -> None: ...
+    def evaluated(self, owner: Owner) -> None: ...
+    def committed(self, task: int, records: int, seconds: float) -> None: ...
+
+
+class PartitionTask:
+    """Runs one partition task until it is stopped or fails.
+
+    `scorers` makes the models' scorers, fresh for this task. `measured`: journal what they answered.
+    """
+
+    def __init__(
+        self,
+        group: Group,
+        transport: Transport,
+        partition: int,
+        board: Board,
+        scorers: Callable[[], Mapping[str, Scorer]],
+        log: Log,
+        listener: Listener,
+        *,
+        measured: bool,
+        batch: int = 2048,
+    ) -> None:
+        self._group, self._transport, self._partition, self._board = group, transport, partition, board
+        self._make_scorers, self._log, self._listener = scorers, log, listener
+        self._measured, self._batch = measured, batch
+        self._lease: Lease = transport.lease(partition)
+        self._stopping = False
+
+    def stop(self) -> None:
+        """Finish the turn, commit, and end."""
+        self._stopping = True
+
+    async def run(self) -> None:
+        """Hold the partition until stopped or revoked.
+
+        Raises:
+            Fenced, TransportError: the log decides. Poisoned: nearly everything is bad. StateError.
+        """
+        lease, scorers = self._lease, self._make_scorers()
+        try:
+            await lease.fence()
+            pipeline, owners = await self._restore(lease, scorers)
+            self._listener.restored(self._partition)
+            committed = self._transport.now_ns()
+            beat = 0
+            while True:
+                fresh = await self._turn(lease, pipeline, owners)
+                now = self._transport.now_ns()
+                ending = self._stopping or lease.revoked
+                decided = any(owner.fold.decisions for owner in owners)
+                since = now - committed
+                interval = self._group.settings.transport.commit_interval_ns
+                if ending or commit.due(decided=decided, fresh=fresh, since_ns=since, interval_ns=interval):
+                    heartbeat = bool(owners) and now - beat >= commit.HEARTBEAT_NS
+                    beat = now if heartbeat else beat
+                    await self._commit(lease, pipeline, owners, now, heartbeat)
+                    committed = now
+                if ending:
+                    return
+        finally:
+            for scorer in scorers.values():
+                scorer.close()
+
+    async def close(self) -> None:
+        """Give up the lease."""
+        await self._lease.close()
+
+    async def _restore(self, lease: Lease, scorers: Mapping[str, Scorer]) -> tuple[Pipeline, list[Owner]]:
+        """In this order, which makes it safe: fenced already; state; then seek to the offsets it holds."""
+        group, partitions = self._group, self._transport.partitions
+        restored = restore(await lease.load_state(), group.deployments, partitions)
+        for name in restored.dropped:
+            self._log.warning("state_dropped", deployment=name, task=self._partition, why="configuration")
+        meta = restored.meta
+        metas: dict[str, InputMeta] = {}
+        for stream in group.streams:
+            known = meta.inputs.get(stream) if meta else None
+            taken = await lease.seek(stream, known.seek if known else None)
+            if known is None:
+                metas[stream] = InputMeta(taken, NO_TIME, taken)
+                self._log.info("input_starts", stream=stream, task=self._partition, offset=taken)
+            elif taken > known.seek:
+                self._log.warning(
+                    "coverage_gap", stream=stream, task=self._partition, asked=known.seek, taken=taken
+                )
+                metas[stream] = InputMeta(taken, known.bound, max(taken, known.read))
+            else:
+                metas[stream] = InputMeta(known.seek, known.bound, known.read)
+        pipeline = Pipeline(
+            group,
+            Inputs(self._partition, self._partition, partitions, (self._partition,)),
+            scorers,
+            watermark=meta.watermark if meta else NO_TIME,
+            metas=metas,
+            sequence=meta.sequence if meta else 0,
+            measured=self._measured,
+            predict=group.settings.topics.predictions is not None,
+        )
+        for (name, _), fold in pipeline.folds.items():
+            fold.restore(restored.records.get((TASK, name), {}))
+        return pipeline, self._owners(restored, partitions)
+
+    def _owners(self, restored: Restored, partitions: int) -> list[Owner]:
+        owners = []
+        for name, deployed in self._group.deployments.items():
+            if murmur2(name.encode()) % partitions != self._partition:
+                continue
+            fold = deployed.deployment_fold()
+            unfit = fold.restore(restored.records.get((OWN, name), {}))
+            if unfit:
+                self._log.warning("policy_state_dropped", deployment=name, keys=unfit)
+            owners.append(
+                Owner(
+                    name,
+                    fold,
+                    partitions,
+                    task_deadline=deployed.settings.grids.task_deadline_ns,
+                    idle_grace=self._group.timing.idle_grace,
+                    offsets=restored.meta.owners.get(name) if restored.meta else None,
+                )
+            )
+        return owners
+
+    async def _turn(self, lease: Lease, pipeline: Pipeline, owners: list[Owner]) -> bool:
+        """Fetch, fold, evaluate once; whether there is something new to commit."""
+        sequencer, transport = pipeline.sequencer, self._transport
+        sequencer.time.remember(transport.now_ns())
+        fetched = await lease.fetch(sequencer.wanted(self._batch), WAIT_S)
+        now = transport.now_ns()
+        for got in sorted(fetched, key=lambda f: INPUTS.index(f.stream)):
+            complaint = await pipeline.read(got.stream, got.records, got.position, now)
+            if complaint is not None:
+                raise Poisoned(f"{got.stream}-{self._partition}: {complaint}")
+            if got.at_end:
+                sequencer.silent(got.stream, now, got.sent_ns, self._board.others(self._partition))
+        await pipeline.release()
+        self._listener.folded(pipeline, self._partition)
+        for owner in owners:
+            if await owner.step(lease, transport.now_ns()):
+                self._listener.evaluated(owner)
+        out = pipeline.out
+        return bool(out.partials or out.marks or out.dead_letters or any(o.marks for o in owners))
+
+    async def _commit(
+        self, lease: Lease, pipeline: Pipeline, owners: list[Owner], now: int, heartbeat: bool
+    ) -> None:
+        pipeline.say_progress()
+        records = commit.records(
+            self._partition,
+            self._transport.partitions,
+            pipeline,
+            pipeline.take(),
+            owners,
+            self._group.deployments,
+            now,
+            heartbeat=heartbeat,
+        )
+        await lease.commit(records)
+        for owner in owners:
+            owner.marks, owner.fold.decisions = [], []
+        self._board.tasks[self._partition] = (
+            pipeline.sequencer.watermark,
+            pipeline.sequencer.time.all_idle,
+        )
+        took = self._transport.now_ns() - now
+        self._listener.committed(self._partition, len(records), took / 1e9)
