@@ -38,9 +38,12 @@ class Economics(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    ordinal: int
+    key: bytes
     eff_ns: int
     note: bytes
+
+
+_NOTHING: tuple[int, _Entry | None] = (0, None)
 
 
 def execution_key(account: str | None, exec_id: str) -> bytes:
@@ -55,28 +58,24 @@ class Executions:
     among the `limit` newest. Effective times never fall.
     """
 
-    __slots__ = ("_chunks", "_count", "_dirty", "_entries", "_gone", "_horizon", "_limit")
+    __slots__ = ("_chunks", "_count", "_dirty", "_gone", "_horizon", "_limit", "_newest")
 
     def __init__(self, horizon_ns: int, limit: int) -> None:
         self._horizon = horizon_ns
         self._limit = limit
-        self._entries: dict[bytes, _Entry] = {}
-        self._chunks: dict[int, list[bytes]] = {}
+        self._newest: dict[bytes, tuple[int, _Entry]] = {}
+        self._chunks: dict[int, list[_Entry]] = {}
         self._count = 0
         self._dirty: set[int] = set()
         self._gone: set[int] = set()
 
     def __len__(self) -> int:
-        return len(self._entries)
+        return len(self._newest)
 
     def get(self, key: bytes, eff_ns: int) -> bytes | None:
         """The note of a key, None where it is not known (any more)."""
-        entry = self._entries.get(key)
-        if (
-            entry is None
-            or entry.eff_ns < eff_ns - self._horizon
-            or entry.ordinal < self._count - self._limit
-        ):
+        ordinal, entry = self._newest.get(key, _NOTHING)
+        if entry is None or entry.eff_ns < eff_ns - self._horizon or ordinal < self._count - self._limit:
             return None
         return entry.note
 
@@ -86,8 +85,9 @@ class Executions:
         if place == 0:
             self._chunks[number] = []
             self._forget(eff_ns)
-        self._chunks[number].append(key)
-        self._entries[key] = _Entry(self._count, eff_ns, note)
+        entry = _Entry(key, eff_ns, note)
+        self._chunks[number].append(entry)
+        self._newest[key] = (self._count, entry)
         self._count += 1
         self._dirty.add(number)
 
@@ -96,14 +96,7 @@ class Executions:
         for number in sorted(self._gone):
             yield number, None
         for number in sorted(self._dirty if dirty_only else self._chunks):
-            rows: list[tuple[bytes, int, bytes]] = []
-            for place, key in enumerate(self._chunks[number]):
-                entry = self._entries.get(key)
-                if entry is None or entry.ordinal != number * CHUNK + place:
-                    rows.append((b"", 0, b""))
-                else:
-                    rows.append((key, entry.eff_ns, entry.note))
-            yield number, msgspec.msgpack.encode(rows)
+            yield number, msgspec.msgpack.encode(self._chunks[number])
 
     def mark_clean(self) -> None:
         """What `records` gave is stored."""
@@ -117,29 +110,24 @@ class Executions:
             StateError: the record cannot be read.
         """
         try:
-            rows = msgspec.msgpack.decode(raw, type=list[tuple[bytes, int, bytes]])
+            entries = msgspec.msgpack.decode(raw, type=list[_Entry])
         except msgspec.MsgspecError as error:
             raise StateError(f"chunk {number} of execution ids cannot be read: {error}") from error
-        self._chunks[number] = [key for key, _, _ in rows]
-        for place, (key, eff_ns, note) in enumerate(rows):
-            if key:
-                self._entries[key] = _Entry(number * CHUNK + place, eff_ns, note)
-        self._count = number * CHUNK + len(rows)
+        self._chunks[number] = entries
+        for place, entry in enumerate(entries):
+            self._newest[entry.key] = (number * CHUNK + place, entry)
+        self._count = number * CHUNK + len(entries)
 
     def _forget(self, eff_ns: int) -> None:
-        """Drop full chunks whose newest entry is no longer known."""
-        for number in list(self._chunks):
-            last = (number + 1) * CHUNK - 1
-            newest = self._chunks[number][-1] if len(self._chunks[number]) == CHUNK else None
-            if newest is None:
+        """Drop full chunks of which nothing is known any more, oldest first."""
+        for number, entries in list(self._chunks.items()):
+            end = (number + 1) * CHUNK
+            stale = end <= self._count - self._limit
+            if len(entries) < CHUNK or not (stale or entries[-1].eff_ns < eff_ns - self._horizon):
                 return
-            entry = self._entries.get(newest)
-            expired = entry is None or entry.ordinal != last or entry.eff_ns < eff_ns - self._horizon
-            if not expired and last >= self._count - self._limit:
-                return
-            for place, key in enumerate(self._chunks.pop(number)):
-                found = self._entries.get(key)
-                if found is not None and found.ordinal == number * CHUNK + place:
-                    del self._entries[key]
+            for place, entry in enumerate(entries):
+                if self._newest[entry.key][0] == number * CHUNK + place:
+                    del self._newest[entry.key]
+            del self._chunks[number]
             self._dirty.discard(number)
             self._gone.add(number)

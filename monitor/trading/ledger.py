@@ -22,9 +22,9 @@ from monitor.trading.units import InstrumentUnits, money_of
 
 _KINDS = frozenset(Kind)
 _SIDES = {"buy": 1, "sell": -1}
-_ALL, _FEE = b"all", b"fee"
-_UNDONE = frozenset({_ALL, _FEE})
-"""Remembered of an execution that was undone before it came: what of it must not count when it comes."""
+_UNDONE = b"~"
+"""Starts what is remembered of an execution that was undone before it came: alone, nothing of it counts when
+it comes; followed by lots and money, its fee does not where it is of those terms."""
 
 
 class LedgerRules(msgspec.Struct, frozen=True):
@@ -89,7 +89,7 @@ class Ledger:
         if executions is None:
             return False
         note = executions.get(execution_key(report.account, report.exec_id), eff_ns)
-        return note is not None and note not in _UNDONE
+        return note is not None and not note.startswith(_UNDONE)
 
     def known_position(self, symbol: str) -> bool:
         """Whether the position is known: started flat, or stated by a `position` report."""
@@ -121,7 +121,7 @@ class Ledger:
             self.book.dirty.add(symbol)
         key = execution_key(report.account, report.exec_id)
         note = executions.get(key, eff_ns)
-        if note is not None and note not in _UNDONE:
+        if note is not None and not note.startswith(_UNDONE):
             return Applied.DUPLICATE
         self._touched.add(symbol)
         kind = report.kind
@@ -142,6 +142,8 @@ class Ledger:
                     outcome = self._undo(report, report.undoes, executions, eff_ns)
                     self._execute(symbol, economics, undone=note)
                     kept = economics.encode()
+                    if report.exec_ref_id is not None:
+                        self._supersede(report, kept, executions, eff_ns)
                 elif kind == Kind.POSITION:
                     outcome = self._position(report)
                 else:
@@ -156,33 +158,43 @@ class Ledger:
 
     def _execute(self, symbol: str, economics: Economics, undone: bytes | None) -> None:
         """Count an execution, but for what was undone before it came."""
-        if undone != _ALL:
-            self._move(symbol, economics, 1, fee=undone != _FEE)
+        if undone != _UNDONE:
+            self._move(symbol, economics, 1, fee=undone is None or undone != _fee_undone(economics))
 
     def _undo(self, report: Report, terms: Execution | None, executions: Executions, eff_ns: int) -> Applied:
         """Take away the old terms of the execution that `exec_ref_id` names.
 
         The report's own account of them counts, since it holds however old the execution is and whichever
-        of a chain of corrections `exec_ref_id` means; what it leaves out comes from memory.
+        of a chain of corrections `exec_ref_id` means. Memory gives what it leaves out: all, or the fee of a
+        bust of the same terms.
         """
         symbol, reference = report.symbol, report.exec_ref_id
         key = execution_key(report.account, reference) if reference is not None else None
         note = executions.get(key, eff_ns) if key is not None else None
-        kept = Economics.decode(note) if note and note not in _UNDONE else None
-        old = kept
+        kept = Economics.decode(note) if note and not note.startswith(_UNDONE) else None
+        old, mark = kept, _UNDONE
         if terms is not None and None not in (terms.side, terms.last_quantity, terms.last_price):
-            old = self._economics(symbol, terms)
-            if terms.fee is None and kept is not None:
-                old = old._replace(fee=kept.fee, fee_currency=kept.fee_currency)
+            old, mark = self._economics(symbol, terms), b""
+            if report.kind == Kind.BUST and terms.fee is None:
+                mark = _fee_undone(old)
+                if kept is not None and kept[:2] == old[:2]:
+                    old = kept
         if old != kept or old is None:
             self._standing[symbol].unreconciled += 1
             self.book.dirty.add(symbol)
-        if key is not None and note is None and (old is None or (terms is not None and terms.fee is None)):
-            executions.add(key, eff_ns, _ALL if old is None else _FEE)
+        if key is not None and note is None and mark:
+            executions.add(key, eff_ns, mark)
         if old is None:
             return Applied.UNKNOWN_BUST
         self._move(symbol, old, -1, fee=True)
         return Applied.APPLIED
+
+    def _supersede(self, report: Report, kept: bytes, executions: Executions, eff_ns: int) -> None:
+        """Remember a correction's new terms under the id it corrects too: a later bust may name either."""
+        key = execution_key(report.account, report.exec_ref_id or "")
+        note = executions.get(key, eff_ns)
+        if note and not note.startswith(_UNDONE):
+            executions.add(key, eff_ns, kept)
 
     def _position(self, report: Report) -> Applied:
         """A first report states quantity and average cost, and cash becomes what makes cash + cost unchanged
@@ -275,6 +287,10 @@ class Ledger:
         self.book.put(lines)
         for symbol, number, raw in sorted(chunks):
             self._executions[symbol].restore(number, raw)
+
+
+def _fee_undone(economics: Economics) -> bytes:
+    return _UNDONE + f"{economics.lots} {economics.paid}".encode()
 
 
 def _given(value: Decimal | None, name: str) -> Decimal:

@@ -1,0 +1,254 @@
+"""The real book: exact, order-free, each report counted once, honest where it cannot know."""
+
+import random
+from decimal import Decimal
+from fractions import Fraction
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from trading_cases import (
+    BTC,
+    INSTRUMENTS,
+    START,
+    fill,
+    oracle_totals,
+    random_chain,
+    report,
+    undoing,
+)
+
+from monitor.trading.ledger import Applied, Ledger, LedgerRules
+from monitor.trading.units import money_of
+from monitor.wire.messages import ExecutionReport
+
+SECOND = 1_000_000_000
+USD = 10**18
+
+
+def flat(**rules: object) -> Ledger:
+    return Ledger(INSTRUMENTS, LedgerRules(start_flat=True, **rules), "active,real")  # type: ignore[arg-type]
+
+
+def applied(ledger: Ledger, *reports: ExecutionReport) -> list[Applied]:
+    return [ledger.apply(each, START + place) for place, each in enumerate(reports)]
+
+
+def totals(ledger: Ledger) -> tuple[dict[str, Fraction], dict[str, Fraction], dict[str, Fraction]]:
+    book = ledger.book
+    lot = {units.symbol: Fraction(units.lot_size) for units in INSTRUMENTS}
+    return (
+        {s: lot[s] * line.quantity for s, line in book.lines.items() if line.quantity},
+        {c: Fraction(amount, 10**18) for c, amount in book.cash.items() if amount},
+        {c: Fraction(amount, 10**18) for c, amount in book.fees.items() if amount},
+    )
+
+
+def present(amounts: dict[str, Fraction]) -> dict[str, Fraction]:
+    return {key: amount for key, amount in amounts.items() if amount}
+
+
+@given(st.integers(0, 2**32))
+def test_any_order_of_fills_corrections_busts_and_duplicates_gives_the_exact_totals(seed: int) -> None:
+    rng = random.Random(seed)
+    chains = [random_chain(rng, f"x{i}", rng.choice(INSTRUMENTS)) for i in range(rng.randint(1, 12))]
+    expected = oracle_totals([c.in_force for c in chains if c.in_force], INSTRUMENTS)
+    reports = [each for chain in chains for each in chain.reports]
+    for shuffled in (False, True):
+        ledger = flat()
+        stream = [*reports, *rng.choices(reports, k=3)]
+        if shuffled:
+            rng.shuffle(stream)
+        outcomes = applied(ledger, *stream)
+        assert outcomes.count(Applied.APPLIED) == len(reports)
+        assert outcomes.count(Applied.DUPLICATE) == 3
+        quantity, cash, fees = totals(ledger)
+        assert quantity == present(expected[0])
+        assert cash == present(expected[1])
+        assert fees == present(expected[2])
+        assert set(ledger.book.open) == set(quantity)
+
+
+@given(st.integers(0, 2**32))
+def test_realised_and_open_profit_add_up_to_equity_after_every_report(seed: int) -> None:
+    rng = random.Random(seed)
+    ledger = flat()
+    chains = [random_chain(rng, f"x{i}", BTC) for i in range(6)]
+    reports = [each for chain in chains for each in chain.reports]
+    reports.append(report("cash", "funding", "BTC/USD", amount="-0.25", currency="USD"))
+    reports.append(report("cash", "in", "BTC/USD", amount="1000", currency="USD", reason="transfer"))
+    rng.shuffle(reports)
+    other = 0
+    for place, each in enumerate(reports):
+        ledger.apply(each, START + place)
+        if each.exec_id == "funding":
+            assert each.amount is not None
+            other += money_of(each.amount)
+        line = ledger.book.lines["BTC/USD"]
+        value = BTC.value(line.quantity, rng.randrange(10**7))
+        open_profit = value - line.cost
+        net = line.realised + open_profit - line.fees.get("USD", 0) + line.transfers.get("USD", 0) + other
+        assert net == line.cash.get("USD", 0) + value
+
+
+def test_a_flip_with_multiplier_and_rebate() -> None:
+    ledger = flat()
+    applied(ledger, fill("a", "2", "4000", fee="4.5"), fill("b", "-5", "4010.25", fee="-1.5"))
+    line = ledger.book.lines["ES"]
+    assert (line.quantity, line.realised) == (-3, 2 * 41 * 50 * USD // 4)
+    assert line.cash["USD"] == (-2 * 4000 * 50 * 2 - 9 + 5 * 401025 + 3) * USD // 2
+    assert line.fees["USD"] == 3 * USD
+
+
+def test_a_bust_without_a_fee_takes_back_the_fee_that_was_paid_in_either_order() -> None:
+    paid = fill("a", "2", "4000", fee="4.5", fee_currency="BNB")
+    bust = msgspec.structs.replace(
+        paid, kind="bust", exec_id="b", exec_ref_id="a", fee=None, fee_currency=None
+    )
+    for order in ([paid, bust], [bust, paid]):
+        ledger = flat()
+        assert applied(ledger, *order) == [Applied.APPLIED, Applied.APPLIED]
+        assert totals(ledger) == ({}, {}, {})
+
+
+def test_a_bust_without_economics_takes_them_from_memory_or_leaves_the_position_unknown() -> None:
+    paid = fill("a", "2", "4000", fee="4.5")
+    bust = report("bust", "b", exec_ref_id="a")
+    after = flat()
+    assert applied(after, paid, bust) == [Applied.APPLIED, Applied.APPLIED]
+    assert totals(after) == ({}, {}, {})
+    assert after.known_position("ES")
+    before = flat()
+    assert applied(before, bust, paid) == [Applied.UNKNOWN_BUST, Applied.APPLIED]
+    assert totals(before) == ({}, {}, {})
+    assert not before.known_position("ES")
+
+
+def test_a_bust_may_name_the_corrected_execution_or_the_correction() -> None:
+    first = fill("a", "3", "4000", fee="1")
+    fee_only = msgspec.structs.replace(
+        first, kind="correct", exec_id="c", exec_ref_id="a", fee=None, undoes=undoing(first)
+    )
+    for named in ("a", "c"):
+        ledger = flat()
+        bust = msgspec.structs.replace(fee_only, kind="bust", exec_id="b", exec_ref_id=named, undoes=None)
+        applied(ledger, first, fee_only, bust)
+        assert totals(ledger) == ({}, {}, {})
+        assert ledger.standing("ES").unreconciled == 0
+
+
+def test_a_bust_older_than_memory_uses_its_own_economics_and_is_counted() -> None:
+    ledger = flat(exec_horizon_ns=SECOND)
+    paid = fill("a", "2", "4000")
+    bust = msgspec.structs.replace(paid, kind="bust", exec_id="b", exec_ref_id="a")
+    ledger.apply(paid, START)
+    ledger.apply(bust, START + 5 * SECOND)
+    assert totals(ledger) == ({}, {}, {})
+    assert ledger.standing("ES").unreconciled == 1
+
+
+def test_an_execution_counts_once_a_horizon_and_per_account_and_symbol() -> None:
+    ledger = flat(exec_horizon_ns=SECOND)
+    once = fill("a", "1", "4000")
+    assert ledger.apply(once, START) is Applied.APPLIED
+    assert ledger.known(once, START + SECOND)
+    assert ledger.apply(once, START + SECOND) is Applied.DUPLICATE
+    assert ledger.apply(msgspec.structs.replace(once, account="other"), START + SECOND) is Applied.APPLIED
+    assert ledger.apply(fill("a", "1", "100", "FGBL"), START + SECOND) is Applied.APPLIED
+    assert not ledger.known(once, START + SECOND + 1)
+
+
+def test_only_the_newest_executions_are_remembered() -> None:
+    ledger = flat(exec_limit=3)
+    fills = [fill(str(i), "1", "4000") for i in range(4)]
+    applied(ledger, *fills)
+    assert [ledger.known(each, START + 9) for each in fills] == [False, True, True, True]
+
+
+@pytest.mark.parametrize("kind", ["new", "ack", "cancel", "reject", "expire"])
+def test_kinds_without_economics_move_nothing_but_are_known(kind: str) -> None:
+    ledger = flat()
+    each = report(kind, "a", side="buy", quantity="3", price="4000", fee="2")
+    assert applied(ledger, each, each) == [Applied.IGNORED, Applied.DUPLICATE]
+    assert totals(ledger) == ({}, {}, {})
+
+
+def test_a_fill_after_a_cancel_counts() -> None:
+    ledger = flat()
+    applied(ledger, report("cancel", "a"), fill("b", "1", "4000"))
+    assert ledger.book.quantity("ES") == 1
+
+
+def test_a_position_is_unknown_until_it_is_stated() -> None:
+    ledger = Ledger(INSTRUMENTS, LedgerRules(), "active,real")
+    applied(ledger, fill("a", "1", "4000"))
+    assert not ledger.known_position("ES")
+    assert ledger.apply(report("position", "p", quantity="-4", price="4001.5"), START + 2) is Applied.APPLIED
+    line = ledger.book.lines["ES"]
+    assert ledger.known_position("ES")
+    assert not ledger.known_position("FGBL")
+    assert (line.quantity, line.cash["USD"]) == (-4, 4 * 40015 * 5 * USD)
+    assert (line.cost, line.realised, ledger.standing("ES").breaks) == (-line.cash["USD"], 0, 0)
+
+
+def test_a_position_that_agrees_changes_nothing_and_one_that_contradicts_is_counted_without_profit() -> None:
+    ledger = flat()
+    applied(ledger, fill("a", "4", "4000"), report("position", "p", quantity="4", price="3990"))
+    line = ledger.book.lines["ES"]
+    assert (line.cash["USD"], ledger.standing("ES").breaks) == (-4 * 4000 * 50 * USD, 0)
+    ledger.apply(report("position", "q", quantity="1", price="4000"), START + 5)
+    assert (line.quantity, line.cash["USD"], line.realised) == (1, -4000 * 50 * USD, 0)
+    assert ledger.standing("ES").breaks == 1
+
+
+def test_cash_is_profit_unless_it_is_a_transfer() -> None:
+    ledger = flat()
+    applied(
+        ledger,
+        report("cash", "a", amount="-12.5", currency="USD", reason="funding"),
+        report("cash", "b", amount="100", currency="EUR", reason="transfer"),
+    )
+    assert ledger.book.cash == {"USD": -25 * USD // 2, "EUR": 100 * USD}
+    assert ledger.book.transfers == {"EUR": 100 * USD}
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        fill("x", "1.5", "4000"),
+        report("fill", "x", side="buy", last_quantity="1"),
+        report("fill", "x", side=None, last_quantity="1", last_price="1"),
+        report("cash", "x"),
+    ],
+)
+def test_what_cannot_be_counted_makes_the_position_unknown_until_it_is_stated(bad: ExecutionReport) -> None:
+    ledger = flat()
+    assert applied(ledger, fill("a", "1", "4000"), bad) == [Applied.APPLIED, Applied.INVALID]
+    assert ledger.book.quantity("ES") == 1
+    assert not ledger.known_position("ES")
+    ledger.apply(report("position", "p", quantity="2", price="4000"), START + 5)
+    assert ledger.known_position("ES")
+
+
+def test_a_correction_may_turn_the_side() -> None:
+    ledger = flat()
+    first = fill("a", "3", "4000", fee="1")
+    turned = msgspec.structs.replace(
+        fill("c", "-2", "4100", fee="2"), kind="correct", exec_ref_id="a", undoes=undoing(first)
+    )
+    applied(ledger, first, turned)
+    assert totals(ledger) == (
+        {"ES": Fraction(-2)},
+        {"USD": Fraction(2 * 4100 * 50 - 2)},
+        {"USD": Fraction(2)},
+    )
+    assert ledger.standing("ES").unreconciled == 0
+
+
+def test_off_tick_prices_are_exact() -> None:
+    ledger = flat()
+    applied(ledger, fill("a", "0.00000003", "65000.0123456789", "BTC/USD"))
+    assert Fraction(-ledger.book.cash["USD"], USD) == Fraction(
+        Decimal("0.00000003") * Decimal("65000.0123456789")
+    )
