@@ -134,9 +134,13 @@ def train(sample: RealSample, names: Sequence[str], hidden: int) -> tuple[Networ
     return fit(features, sample.return_bps[rows], penalty=1e-3, hidden=hidden, seed=SEED), int(rows.sum())
 
 
-def make_real(directory: Path) -> RealRun:
-    """Train, pack, and write streams, configuration, models and reference into `directory`."""
-    sample = load_sample()
+def make_real(directory: Path, sample: RealSample | None = None) -> RealRun:
+    """Train, pack, and write streams, configuration, models and reference into `directory`.
+
+    Raises:
+        ArtifactError: `directory` holds models already.
+    """
+    sample = sample or load_sample()
     active, trained_rows = train(sample, ACTIVE_FEATURES, hidden=0)
     shadow, _ = train(sample, SHADOW_FEATURES, hidden=24)
     directory.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""The demo desk: messages of the contract, orders that live as orders do, and faults that bite where they say."""
+"""The demo desk: messages of the contract, orders that live as orders do, faults that bite where they say."""
 
 from collections import defaultdict
 from decimal import Decimal
@@ -31,7 +31,10 @@ def opposite(features):
     return -signal(features)
 
 
-def messages(faults=(), seed=3, shifts=(Shift(0.0, "v7"),), habits=None, seconds=SECONDS):
+ALWAYS_V7 = (Shift(0.0, "v7"),)
+
+
+def messages(faults=(), seed=3, shifts=ALWAYS_V7, habits=None, seconds=SECONDS):
     faults = Faults(tuple(faults))
     market = Market(seed, START_NS, faults)
     models = {"v7": signal, "v6": opposite}
