@@ -34,7 +34,7 @@ def pack(
     tolerance: Annotated[
         float | None,
         typer.Option(
-            help="How far a golden output may be off, in output units. Default: 1e-5 of the largest.", min=0
+            help="How far a golden output may be off, in output units. Default: 1e-5 of the largest."
         ),
     ] = None,
     fill: Annotated[

@@ -53,6 +53,10 @@ class RowModel(Protocol):
         """
         ...
 
+    def interrupt(self) -> None:
+        """Make the runs under way fail soon; called from another thread."""
+        ...
+
 
 class Model:
     """A `RowModel` from an artifact. Safe to run from several threads."""
@@ -118,6 +122,9 @@ class Model:
         if self.independent:
             return self._session.run(rows)
         return run_single(self._session, rows)
+
+    def interrupt(self) -> None:
+        self._session.interrupt()
 
 
 def run_single(session: Session, rows: NDArray[Any]) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PROBE_ROWS: Final = 512
-BATCH_SIZES: Final = (2, 3, 5, 8, 17, 32, 63, 128, 257, 512)
+BATCH_SIZES: Final = (1, 2, 3, 7, 16, 33, 64, 129, 256, 512)
 NEIGHBOUR_SCALE: Final = 1e3
 
 Run = Callable[[NDArray[Any]], NDArray[np.float64]]
@@ -115,7 +115,7 @@ def _first_difference(run: Run, rows: NDArray[Any], alone: NDArray[np.float64]) 
         got = _in_batches(run, rows[order], size)
         if not _same_bits(got, alone[order]).all():
             return _difference(got, alone[order], f"in batches of {size}")
-    for size in BATCH_SIZES:
+    for size in BATCH_SIZES[1:]:
         order = shuffle.permutation(len(rows))
         mixed = np.empty((2 * len(rows), rows.shape[1]), rows.dtype)
         mixed[0::2], mixed[1::2] = rows[order], loud[order[::-1]]

@@ -7,6 +7,7 @@ alone, never on the rows beside it: where a run over several rows fails, each is
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -94,14 +95,48 @@ class Batch:
         return self._answered < len(self._rows) and not self.abandoned
 
     def step(self, most: int, clock: Clock) -> None:
-        """Answer the next rows, at most `most` of them."""
-        at = slice(self._answered, min(self._answered + most, len(self._rows)))
-        self._value[at], self._status[at], self._latency[at] = answer(self._role, self._rows[at], clock)
-        self._answered = at.stop  # last: what lies before it may be read from another thread
+        """Answer the next rows, at most `most` of them; fewer if abandoned meanwhile."""
+        start, stop = self._answered, min(self._answered + most, len(self._rows))
+        if self._role.model.independent and stop - start > 1:
+            try:
+                self._run_together(start, stop, clock)
+            except Exception as error:  # some row in it, and only those, will fail again alone
+                self._role.failure = _in_words(error)
+                self._run_singly(start, stop, clock)
+        else:
+            self._run_singly(start, stop, clock)
+
+    def _run_together(self, start: int, stop: int, clock: Clock) -> None:
+        begin = clock()
+        value = self._role.model.run(self._rows[start:stop])
+        self._latency[start:stop] = clock() - begin
+        finite = np.isfinite(value)
+        self._value[start:stop] = value if finite.all() else np.where(finite, value, np.nan)
+        self._status[start:stop] = np.where(finite, np.int8(ScoreStatus.OK), np.int8(ScoreStatus.NON_FINITE))
+        self._answered = stop  # last: what lies before it may be read from another thread
+
+    def _run_singly(self, start: int, stop: int, clock: Clock) -> None:
+        for i in range(start, stop):
+            if self.abandoned:
+                return
+            value, status = math.nan, ScoreStatus.NON_FINITE
+            begin = clock()
+            try:
+                value = float(self._role.model.run(self._rows[i : i + 1])[0])
+            except Exception as error:  # a model may raise anything; it is counted, and harms nobody else
+                status = ScoreStatus.WRONG_SHAPE if isinstance(error, WrongShape) else ScoreStatus.ERROR
+                self._role.failure = _in_words(error)
+            self._latency[i] = clock() - begin
+            finite = math.isfinite(value)
+            self._value[i] = value if finite else math.nan
+            self._status[i] = ScoreStatus.OK if finite else status
+            self._answered = i + 1
 
     def scores(self) -> Scores:
         """Answers to all n rows: what was not scored is incomplete, what is not answered by now timed out."""
         done = self._answered
+        if self._complete is None and done == self._n:
+            return Scores(self._value, self._status, self._latency)
         value = np.full(self._n, np.nan)
         status = np.full(self._n, ScoreStatus.INCOMPLETE, np.int8)
         latency = np.full(self._n, UNMEASURED_NS, np.int64)
@@ -112,48 +147,6 @@ class Batch:
         status[where[done:]] = ScoreStatus.TIMEOUT
         latency[where[done:]] = TIMEOUT_NS
         return Scores(value, status, latency)
-
-
-def answer(
-    role: Role, rows: NDArray[Any], clock: Clock
-) -> tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.int64]]:
-    """Value (NaN unless OK), status and ns of the run it sat in, for each of the rows (n, F), all finite."""
-    n = len(rows)
-    if role.model.independent and n > 1:
-        start = clock()
-        try:
-            value = role.model.run(rows)
-        except Exception as error:  # some row in it, and only those, will fail again alone
-            role.failure = _in_words(error)
-            return _answer_singly(role, rows, clock)
-        elapsed = clock() - start
-        return *_judge(value, np.zeros(n, np.int8)), np.full(n, elapsed, np.int64)
-    return _answer_singly(role, rows, clock)
-
-
-def _answer_singly(
-    role: Role, rows: NDArray[Any], clock: Clock
-) -> tuple[NDArray[np.float64], NDArray[np.int8], NDArray[np.int64]]:
-    value = np.full(len(rows), np.nan)
-    status = np.zeros(len(rows), np.int8)
-    latency = np.empty(len(rows), np.int64)
-    for i in range(len(rows)):
-        start = clock()
-        try:
-            value[i] = role.model.run(rows[i : i + 1])[0]
-        except Exception as error:  # a model may raise anything; it is counted, and harms nobody else
-            status[i] = ScoreStatus.WRONG_SHAPE if isinstance(error, WrongShape) else ScoreStatus.ERROR
-            role.failure = _in_words(error)
-        latency[i] = clock() - start
-    return *_judge(value, status), latency
-
-
-def _judge(
-    value: NDArray[np.float64], status: NDArray[np.int8]
-) -> tuple[NDArray[np.float64], NDArray[np.int8]]:
-    finite = np.isfinite(value)
-    status[~finite & (status == ScoreStatus.OK)] = ScoreStatus.NON_FINITE
-    return np.where(finite, value, np.nan), status
 
 
 def _in_words(error: Exception) -> str:

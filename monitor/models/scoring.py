@@ -84,7 +84,7 @@ class OnnxScorer:
         self._shadows = [
             (
                 role,
-                Worker(f"score-{name}", clock),
+                Worker(role, clock),
                 min(self._slice_rows, _rows_within(shadow_deadline_ns // SLICES_A_DEADLINE, role)),
             )
             for name, role in seats.items()
@@ -123,7 +123,7 @@ class OnnxScorer:
 
     def close(self) -> None:
         for _, worker, _ in self._shadows:
-            worker.close(self._deadline_s)
+            worker.close()
 
 
 class ReplayScorer:

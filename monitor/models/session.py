@@ -30,7 +30,7 @@ class WrongShape(MonitorError):
 class Session:
     """Runs rows of one model. Safe to call from several threads."""
 
-    __slots__ = ("_feed", "_ort", "inputs", "outputs")
+    __slots__ = ("_feed", "_ort", "_run_options", "inputs", "outputs")
 
     def __init__(self, model_bytes: bytes) -> None:
         """Raises:
@@ -57,6 +57,7 @@ class Session:
             )
         self._check_shapes()
         self._feed = self.inputs[0].name
+        self._run_options = ort.RunOptions()
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -81,11 +82,16 @@ class Session:
         Raises:
             WrongShape: the model gave something else than (n,) or (n, 1). Whatever ONNX Runtime raises.
         """
-        answer: NDArray[Any] = self._ort.run(None, {self._feed: rows})[0]
+        answer: NDArray[Any] = self._ort.run(None, {self._feed: rows}, self._run_options)[0]
         n = len(rows)
         if answer.shape not in ((n,), (n, 1)):
             raise WrongShape(f"{n} rows gave an output of shape {answer.shape}")
         return answer.reshape(n).astype(np.float64)
+
+    def interrupt(self) -> None:
+        """Make the runs under way raise, between two operators; later runs are not touched."""
+        under_way, self._run_options = self._run_options, ort.RunOptions()
+        under_way.terminate = True
 
     def _check_shapes(self) -> None:
         rows, answers = self.inputs[0], self.outputs[0]

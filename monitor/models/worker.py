@@ -8,20 +8,25 @@ import asyncio
 import contextlib
 from queue import SimpleQueue
 from threading import Thread
+from typing import Final
 
-from monitor.models.role import Batch, Clock
+from monitor.models.role import Batch, Clock, Role
+
+INTERRUPTIONS: Final = 10
+INTERRUPTION_S: Final = 0.1
 
 
 class Worker:
     """Belongs to one role and one event loop."""
 
-    __slots__ = ("_clock", "_inbox", "_thread", "busy")
+    __slots__ = ("_clock", "_inbox", "_role", "_thread", "busy")
 
-    def __init__(self, name: str, clock: Clock) -> None:
+    def __init__(self, role: Role, clock: Clock) -> None:
+        self._role = role
         self._clock = clock
         self._inbox: SimpleQueue[tuple[Batch, int, asyncio.Future[None]] | None] = SimpleQueue()
         self.busy = False
-        self._thread = Thread(target=self._work, name=name, daemon=True)
+        self._thread = Thread(target=self._work, name=f"score-{role.name}", daemon=True)
         self._thread.start()
 
     def offer(self, batch: Batch, slice_rows: int) -> asyncio.Future[None] | None:
@@ -34,10 +39,18 @@ class Worker:
         self._inbox.put((batch, slice_rows, left))
         return left
 
-    def close(self, wait_s: float) -> None:
-        """Let the thread end, and wait for it so long; one that hangs in a run is left behind."""
+    def close(self) -> None:
+        """End the thread, interrupting a run that still goes on; one that ignores this for a second is left.
+
+        A thread that comes back from ONNX Runtime while the interpreter shuts down aborts the process.
+        """
         self._inbox.put(None)
-        self._thread.join(wait_s)
+        for _ in range(INTERRUPTIONS):
+            if self.busy:
+                self._role.model.interrupt()
+            self._thread.join(INTERRUPTION_S)
+            if not self._thread.is_alive():
+                return
 
     def _work(self) -> None:
         while (errand := self._inbox.get()) is not None:

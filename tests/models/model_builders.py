@@ -117,6 +117,42 @@ def dropping() -> bytes:
     )
 
 
+def endless(rounds: int) -> bytes:
+    """y = sin(sin(... x . w)): once, but `rounds` times where the first column exceeds 50; one row a run."""
+    step = helper.make_graph(
+        [node("Sin", "v_in", "v_out"), node("Identity", "go_in", "go_out")],
+        "step",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go_in", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("v_in", TensorProto.FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("go_out", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("v_out", TensorProto.FLOAT, None),
+        ],
+    )
+    return graph_bytes(
+        [
+            node("MatMul", "x w", "s"),
+            node("Gather", "x i", "c", axis=1),
+            node("ReduceMax", "c", "top", keepdims=0),
+            node("Greater", "top fifty", "slow"),
+            node("Where", "slow many once", "n"),
+            helper.make_node("Loop", ["n", "", "s"], ["y"], body=step),
+        ],
+        {
+            "w": WEIGHTS.astype(np.float32).reshape(-1, 1),
+            "i": np.array([0], np.int64),
+            "fifty": np.float32(50),
+            "many": np.int64(rounds),
+            "once": np.int64(1),
+        },
+        rows=1,
+        output=(1, 1),
+    )
+
+
 def random_answers() -> bytes:
     """y = x . w plus noise: cannot be repeated."""
     return graph_bytes(

@@ -46,6 +46,9 @@ class SlowModel:
         self._before()
         return rows.sum(axis=1).astype(np.float64)
 
+    def interrupt(self) -> None:
+        """Python cannot be interrupted."""
+
 
 def rows(n: int, seed: int = 0) -> np.ndarray[Any, Any]:
     return np.random.default_rng(seed).standard_normal((n, build.WIDTH))
@@ -279,24 +282,30 @@ async def test_cancelled_call_leaves_the_shadow_thread_free_again(scorers: Calla
     assert (await scorer.score(rows(1), NO_COLUMNS))["shadow"].status[0] == ScoreStatus.OK
 
 
-def test_hanging_shadow_does_not_hold_up_the_end_of_the_process(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "shadow", ["SlowModel(lambda: time.sleep(60))", "load(Path(sys.argv[1]), build.endless(60_000_000))"]
+)
+def test_hanging_shadow_does_not_hold_up_or_spoil_the_end_of_the_process(shadow: str, tmp_path: Path) -> None:
     program = textwrap.dedent(
-        """
-        import asyncio, time, numpy as np
-        from test_scoring import DEADLINE_NS, NO_COLUMNS, SlowModel, build, rows
+        f"""
+        import asyncio, sys, time, numpy as np
+        from pathlib import Path
+        from test_scoring import DEADLINE_NS, NO_COLUMNS, SlowModel, build, load, rows
         from monitor.models.scoring import OnnxScorer
 
         async def main():
-            models = {"active": SlowModel(), "shadow": SlowModel(lambda: time.sleep(60))}
-            scorer = OnnxScorer(models, build.NAMES, DEADLINE_NS, time.perf_counter_ns)
-            await scorer.score(rows(1), NO_COLUMNS)
+            scorer = OnnxScorer(
+                {{"active": SlowModel(), "shadow": {shadow}}}, build.NAMES, DEADLINE_NS, time.perf_counter_ns
+            )
+            scores = await scorer.score(np.full((1, build.WIDTH), 99.0), NO_COLUMNS)
             scorer.close()
+            return int(scores["shadow"].status[0])
 
-        asyncio.run(main())
+        print(asyncio.run(main()))
         """
     )
     done = subprocess.run(
-        [sys.executable, "-c", program],
+        [sys.executable, "-c", program, str(tmp_path)],
         cwd=Path(__file__).parent,
         env={"PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True,
@@ -304,7 +313,17 @@ def test_hanging_shadow_does_not_hold_up_the_end_of_the_process(tmp_path: Path) 
         timeout=30,
         check=False,
     )
-    assert (done.returncode, done.stderr) == (0, "")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"{ScoreStatus.TIMEOUT:d}\n", "")
+
+
+def test_interrupted_model_answers_the_next_row(tmp_path: Path) -> None:
+    model = load(tmp_path, build.endless(60_000_000))
+    quick, slow = np.zeros((1, build.WIDTH), "f4"), np.full((1, build.WIDTH), 99, "f4")
+    timer = threading.Timer(0.1, model.interrupt)
+    timer.start()
+    with pytest.raises(Exception, match="terminate"):
+        model.run(slow)
+    assert model.run(quick).shape == (1,)
 
 
 def test_loading_and_scoring_needs_no_onnx_package(tmp_path: Path) -> None:
