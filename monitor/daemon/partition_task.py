@@ -78,6 +78,9 @@ class PartitionTask:
         self._measured, self._batch = measured, batch
         self._lease: Lease = transport.lease(partition)
         self._stopping = False
+        self._said = NO_TIME
+        self.commits = 0
+        self.positions: dict[str, int] = {}
 
     def stop(self) -> None:
         """Finish the turn, commit, and end."""
@@ -181,6 +184,7 @@ class PartitionTask:
         fetched = await lease.fetch(sequencer.wanted(self._batch), WAIT_S)
         now = transport.now_ns()
         for got in sorted(fetched, key=lambda f: INPUTS.index(f.stream)):
+            self.positions[got.stream] = got.position - len(got.records)
             complaint = await pipeline.read(got.stream, got.records, got.position, now)
             if complaint is not None:
                 raise Poisoned(f"{got.stream}-{self._partition}: {complaint}")
@@ -192,12 +196,17 @@ class PartitionTask:
             if await owner.step(lease, transport.now_ns()):
                 self._listener.evaluated(owner)
         out = pipeline.out
-        return bool(out.partials or out.marks or out.dead_letters or any(o.marks for o in owners))
+        if out.partials or out.marks or out.dead_letters or any(o.marks for o in owners):
+            return True
+        # Where other tasks have rows, the owner waits for this one's word that time has passed.
+        moved = sequencer.watermark - self._said >= min(d.grid.tick for d in self._group.deployments.values())
+        return moved and self._board.others(self._partition) != NO_TIME
 
     async def _commit(
         self, lease: Lease, pipeline: Pipeline, owners: list[Owner], now: int, heartbeat: bool
     ) -> None:
         pipeline.say_progress()
+        self._said = pipeline.sequencer.watermark
         records = commit.records(
             self._partition,
             self._transport.partitions,
@@ -209,6 +218,7 @@ class PartitionTask:
             heartbeat=heartbeat,
         )
         await lease.commit(records)
+        self.commits += 1
         for owner in owners:
             owner.marks, owner.fold.decisions = [], []
         self._board.tasks[self._partition] = (

@@ -7,7 +7,7 @@ caller takes it.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import msgspec
 import numpy as np
@@ -61,8 +61,9 @@ class Inputs:
 class Pipeline:
     """One partition task's rows, or a plain file's, on their way to partials.
 
-    `measured`: journal what the scorers answered, since a replay could not know. `topics`: real names by
-    stream, for dead letters. `predict`: make prediction records.
+    `measured`: journal what the scorers answered, since a replay could not know. `predict`: make prediction
+    records. `bounded`: whether a full buffer raises the watermark; a replay reads the input that holds it
+    back, and must not.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Pipeline:
         sequence: int = 0,
         measured: bool = False,
         predict: bool = False,
+        bounded: bool = True,
     ) -> None:
         self._group = group
         self._inputs = inputs
@@ -89,7 +91,7 @@ class Pipeline:
         limits = group.settings.dead_letters
         self._limits = {s: DeadLetterLimit(limits.max_share, limits.max_run) for s in self._decoders}
         self.sequencer = Sequencer(
-            group.timing,
+            group.timing if bounded else replace(group.timing, buffer_limit=2**62),
             tuple(self._decoders),
             late_applies=frozenset({ORDERS}),
             watermark=watermark,
@@ -131,6 +133,11 @@ class Pipeline:
     async def release(self) -> None:
         """Let time pass as far as the inputs allow, and fold the rows it passes."""
         for step in self.sequencer.release():
+            await self._fold(step)
+
+    async def finish(self, watermark: int) -> None:
+        """All inputs of a replay have ended: let time pass to `watermark`."""
+        for step in self.sequencer.finish(watermark):
             await self._fold(step)
 
     def say_progress(self) -> None:

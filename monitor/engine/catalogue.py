@@ -27,7 +27,8 @@ FAILED_ANSWERS = ("error", "timeout", "non_finite", "wrong_shape")
 
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A metric by name. `blame`: whom it accuses: `shadow`, `role` (the label's), `production`, "" (nobody).
+    """A metric by name. `blame`: whom it accuses: `shadow`, `role` (the label's), `active`, `deployment` or
+    `nobody`.
 
     `of(scope)` yields labels and value functions of the pane metrics; None for metrics of the books, which
     are made from equity at instants. `every_ns`: shortest useful schedule, 0 = every evaluation.
@@ -212,19 +213,19 @@ def _event_rate(scope: Scope) -> Iterator[tuple[Labels, Value]]:
 
 
 FAMILIES: tuple[Family, ...] = (
-    Family("serve_latency", ("quantile",), "seconds", "production", 0, "Latency of production's answers, as served.", _quantiles("serve_latency", None)),
-    Family("serve_latency_above", ("limit",), "fraction", "production", 0, "Share of production's answers slower than the limit (s), timeouts included.", _above("serve_latency", None)),
+    Family("serve_latency", ("quantile",), "seconds", "active", 0, "Latency of production's answers, as served.", _quantiles("serve_latency", None)),
+    Family("serve_latency_above", ("limit",), "fraction", "active", 0, "Share of production's answers slower than the limit (s), timeouts included.", _above("serve_latency", None)),
     Family("inference_latency", ("quantile", "role"), "seconds", "role", 0, "Latency of the monitor's own scoring: compares roles, never production's SLO.", _quantiles("inference_latency", "role")),
     Family("inference_latency_above", ("limit", "role"), "fraction", "role", 0, "Share of the monitor's own answers slower than the limit (s).", _above("inference_latency", "role")),
-    Family("served_error_rate", (), "fraction", "production", 0, "Share of production's answers that failed.", _served_error_rate),
+    Family("served_error_rate", (), "fraction", "active", 0, "Share of production's answers that failed.", _served_error_rate),
     Family("error_rate", ("role",), "fraction", "role", 0, "Share of asked rows that raised, timed out, or came back non-finite or misshapen.", _error_rate),
-    Family("event_rate", ("stream",), "per second", "", 0, "Rows folded a second.", _event_rate),
+    Family("event_rate", ("stream",), "per second", "nobody", 0, "Rows folded a second.", _event_rate),
     Family("rank_correlation", ("role",), "correlation", "shadow", RANK_EVERY_NS, "Spearman correlation of active and shadow within symbol, averaged by n.", _rank),
-    Family("psi", ("feature",), "nats", "", DRIFT_EVERY_NS, "Population stability index of a feature against the reference.", _psi),
+    Family("psi", ("feature",), "nats", "nobody", DRIFT_EVERY_NS, "Population stability index of a feature against the reference.", _psi),
     Family("prediction_psi", ("role",), "nats", "role", DRIFT_EVERY_NS, "Population stability index of a role's predictions against the reference.", _prediction_psi),
-    Family("equity", ("fills", "role"), "money", "", 0, "Cash plus quantity x mark of a book, all tasks marked at one instant.", None),
-    Family("pnl_after_costs", ("fills", "role"), "money", "", 0, "Change of equity since the window began, transfers left out.", None),
-    Family("drawdown", ("fills", "role"), "fraction", "", 0, "(high-water mark - E) / high-water mark; E = capital + P&L since the window began.", None),
+    Family("equity", ("fills", "role"), "money", "deployment", 0, "Cash plus quantity x mark of a book, all tasks marked at one instant.", None),
+    Family("pnl_after_costs", ("fills", "role"), "money", "deployment", 0, "Change of equity since the window began, transfers left out.", None),
+    Family("drawdown", ("fills", "role"), "fraction", "deployment", 0, "(high-water mark - E) / high-water mark; E = capital + P&L since the window began.", None),
     Family("model_effect", ("role",), "money", "shadow", 0, "P&L of the shadow's paper book minus that of the active's.", None),
 )  # fmt: skip
 """Every metric there is, in the order of the report."""

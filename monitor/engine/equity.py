@@ -98,7 +98,7 @@ class EquitySequences:
         self._windows = tuple(windows_ns)
         self._lengths = sorted({pane_length(w) for w in self._windows})
         self._books = {book: _Book(self._lengths) for book in books}
-        self._currency, self._capital, self._staleness = currency, capital, staleness_ns
+        self.currency, self._capital, self._staleness = currency, capital, staleness_ns
         self._promoted = promoted_ns
         self._dirty: set[str] = set()
 
@@ -122,7 +122,7 @@ class EquitySequences:
                 if part.mark_ts:
                     book.oldest = min(book.oldest or part.mark_ts, part.mark_ts)
                 for currency, (a, b, c) in part.money.items():
-                    if currency == self._currency:
+                    if currency == self.currency:
                         cash, value, transfers = cash + int(a), value + int(b), transfers + int(c)
                     elif (a, b) != ("0", "0"):
                         book.foreign = True

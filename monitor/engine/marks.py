@@ -19,16 +19,18 @@ class Behind(msgspec.Struct, frozen=True, tag="behind", kw_only=True):
 
 
 class Observed(msgspec.Struct, frozen=True, tag="observed", kw_only=True):
-    """How a role answered: for each run of consecutive feature offsets (first, count) of one scored batch.
+    """How a role answered one scored batch.
 
-    `latency_ns` of the batch; `status` of the rows that did not answer as a replay of the model would, by
-    offset.
+    `runs`: the batch's feature offsets as runs (first, count); `latency_ns`: its rows' latencies, in the same
+    order, as runs (latency, count); `status`: by offset, of the rows whose answer a replay of the model would
+    not give again (`engine.rows.ScoreStatus`).
     """
 
     task: int
+    deployment: str
     role: str
     runs: list[tuple[int, int]]
-    latency_ns: int
+    latency_ns: list[tuple[int, int]]
     status: dict[int, int] = {}
 
 

@@ -65,8 +65,8 @@ class TaskFold:
     """Folds the rows of one task for one deployment.
 
     `partition`: of the inputs that the rows lie in (the task's number, or 0 for plain files).
-    `matches(report)`: whether an execution report of a shared topic is this deployment's. `listed(n)`: units of
-    the symbols from the n-th on, in the order of the symbol table; `books` begins with none.
+    `matches(report)`: whether an execution report of a shared topic is this deployment's. `listed(n)`:
+    units of the symbols from the n-th on, in the order of the symbol table; `books` begins with none.
     """
 
     def __init__(
@@ -218,6 +218,7 @@ class TaskFold:
         self, part: dict[str, Table], answers: Mapping[str, Scores], out: list[Partial], idle: bool
     ) -> None:
         """Rows between two evaluations: books tick by tick, statistics at once."""
+        self._extend()
         tick = self._grid.tick
         begins = min(int(table["eff"][0]) for table in part.values())
         if self._first is None:
@@ -245,6 +246,13 @@ class TaskFold:
             )
         self._unsaid = set(self._kinds)
         self._dirty = True
+
+    def _extend(self) -> None:
+        """Symbols that appeared while running join the books."""
+        more = self._listed(self._symbols)
+        if more:
+            self._books.extend(more)
+            self._symbols += len(more)
 
     def _without_known(self, orders: Table) -> Table:
         """Executions that the ledger knows are duplicates, however long ago they were folded."""
@@ -285,10 +293,6 @@ class TaskFold:
                 if fate in FOLDED and self._matches(report)
             ]
         if len(features) or reports:
-            more = self._listed(self._symbols)
-            if more:
-                self._books.extend(more)
-                self._symbols += len(more)
             self._books.fold(
                 symbol=features["symbol"],
                 eff=features["eff"],
@@ -351,7 +355,5 @@ class TaskFold:
             encoded = msgspec.msgpack.decode(records["pane"], type=PaneBytes)
             self._pane = Pane.decode(encoded, self._kinds, self._grid.pane)
             self._unsaid = set(self._pane.statistics)
-        more = self._listed(self._symbols)
-        self._books.extend(more)
-        self._symbols += len(more)
+        self._extend()
         self._books.restore({key: data for key, data in records.items() if key not in ("fold", "pane")})

@@ -95,6 +95,7 @@ class Sequencer:
         self._journal = journal
         self._announced: list[tuple[Behind, str, Table]] = []
         self._restored = watermark
+        self.streams = streams
         self.time = Watermark(timing, streams, watermark)
 
     @property
@@ -176,8 +177,10 @@ class Sequencer:
     def _refilling(self) -> bool:
         return any(i.refilling for i in self._inputs.values())
 
-    def _release(self) -> list[Step]:
-        before, target = self.watermark, self.time.advance()
+    def _release(self, finish: int = NO_TIME) -> list[Step]:
+        before = self.watermark
+        self.time.finish(finish)
+        target = self.time.advance()
         steps: list[Step] = []
         while self._announced and self._announced[0][0].watermark <= target:
             mark, stream, row = self._announced.pop(0)
@@ -236,10 +239,19 @@ class Sequencer:
         )
         return rows.with_columns(fate=fate)
 
-    def end(self, stream: str, time: int) -> list[Step]:
-        """No row follows in this input of a replay: its bound becomes `time`."""
-        self.time.end(stream, time)
-        return self.release()
+    def end(self, stream: str) -> None:
+        """No row follows in this input of a replay."""
+        self.time.end(stream)
+
+    def finish(self, watermark: int) -> list[Step]:
+        """All inputs of a replay have ended: let time pass to `watermark`."""
+        return self._release(watermark)
+
+    @property
+    def last(self) -> int:
+        """The largest accepted timestamp of all inputs; NO_TIME where there was none."""
+        bound = max(source.judge.bound for source in self._inputs.values())
+        return bound if bound == NO_TIME else bound + self._timing.allowed_lateness
 
     def metas(self) -> dict[str, InputMeta]:
         """What `meta` holds of each input; history before the window of duplicates is dropped."""

@@ -23,6 +23,7 @@ class Watermark:
         self._front = dict.fromkeys(inputs, NO_TIME)
         self._idle = dict.fromkeys(self._front, False)
         self._heard: dict[str, int] = {}
+        self._ended: set[str] = set()
         self._past: deque[tuple[int, dict[str, int]]] = deque()
 
     @property
@@ -35,9 +36,10 @@ class Watermark:
         return self._front[stream]
 
     def slowest(self) -> list[str]:
-        """The inputs that hold W back."""
-        low = min(self._front.values())
-        return [stream for stream, front in self._front.items() if front == low]
+        """The inputs that hold W back; none when all have ended."""
+        running = {stream: front for stream, front in self._front.items() if stream not in self._ended}
+        low = min(running.values(), default=NO_TIME)
+        return [stream for stream, front in running.items() if front == low]
 
     def heard(self, stream: str, bound: int, now: int) -> None:
         """Rows were read, and left the input at `bound`."""
@@ -48,9 +50,9 @@ class Watermark:
     def silent(self, stream: str, now: int, sent: int, others: int = NO_TIME) -> None:
         """A fetch sent at `sent` came back empty at the last stable offset.
 
-        `idle_after` after its last row the input lets W rise to the other bounds as they stood at `sent`;
-        when all inputs are idle, W rises to the largest of their bounds, `others` (the smallest watermark of the
-        tasks that are not all idle) and `now` - `idle_grace`.
+        `idle_after` after its last row the input lets W rise to the other bounds as they stood at `sent`.
+        When all inputs are idle, W rises to the largest of their bounds, of `others` (the smallest watermark
+        of the tasks that are not all idle) and of `now` - `idle_grace`.
         """
         if now - self._heard.setdefault(stream, now) < self._timing.idle_after:
             return
@@ -75,15 +77,20 @@ class Watermark:
         return dict.fromkeys(self._front, NO_TIME) if self._past else self._front
 
     def force(self, time: int) -> None:
-        """Raise every front to `time`: the buffer is full, or the input has ended."""
+        """Raise every front to `time`: the buffer is full."""
         for stream, front in self._front.items():
             self._front[stream] = max(front, time)
 
-    def end(self, stream: str, time: int) -> None:
-        """An input of a replay has no further row."""
-        self._front[stream] = max(self._front[stream], time)
+    def end(self, stream: str) -> None:
+        """An input of a replay has no further row: it no longer holds W back."""
+        self._ended.add(stream)
 
     def advance(self) -> int:
-        """Raise W to the smallest front."""
-        self.value = max(self.value, min(self._front.values()))
+        """Raise W to the smallest front of the inputs that have not ended."""
+        running = [front for stream, front in self._front.items() if stream not in self._ended]
+        self.value = max(self.value, min(running, default=NO_TIME))
         return self.value
+
+    def finish(self, time: int) -> None:
+        """All inputs of a replay have ended: W becomes `time`."""
+        self.value = max(self.value, time)
