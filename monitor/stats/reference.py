@@ -124,8 +124,8 @@ def freeze(column: NDArray[np.float64], bins: int = MAX_BINS) -> Distribution:
     """The distribution of one column, (n,) float64 with NaN = missing, in at most `bins` bins.
 
     With at most `bins` distinct values each has its bin; else edges stand at the quantiles `i / bins`,
-    equal ones once. An edge lies midway between two neighbouring values of the reference, so that rounding
-    noise moves no value to another bin.
+    equal ones once, and such a value has a bin to itself. An edge lies midway between two neighbouring
+    values of the reference, so that rounding noise moves no value to another bin.
     """
     column = np.asarray(column, np.float64)
     missing = np.isnan(column)
@@ -152,8 +152,10 @@ def _edges(ordered: NDArray[np.float64], bins: int) -> list[float]:
         starts = np.arange(1, distinct.size)
     else:
         quantiles = ordered[np.arange(1, bins) * ordered.size // bins]
-        starts = np.unique(np.searchsorted(distinct, quantiles))
-        starts = starts[starts > 0]
+        starts, repeats = np.unique(np.searchsorted(distinct, quantiles), return_counts=True)
+        # A value that fills whole quantiles gets a bin of its own, for the edges that it saves.
+        starts = np.union1d(starts, starts[repeats > 1] + 1)
+        starts = starts[(starts > 0) & (starts < distinct.size)]
     below, above = distinct[starts - 1], distinct[starts]
     middle = below / 2 + above / 2
     edges: list[float] = np.where(middle > below, middle, above).tolist()

@@ -32,7 +32,16 @@ def test_mostly_zeros_take_few_bytes():
     assert encode_counts(np.zeros(10_000, np.int64)) == b""
 
 
-@pytest.mark.parametrize("data", [b"\x80", b"\x02\x02\x02\x02", b"\x80" * 11 + b"\x01", b"\xff\xff\x7f\x02"])
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x80",
+        b"\x02\x02\x02\x02",
+        b"\x80" * 11 + b"\x01",
+        b"\xff\xff\x7f\x02",
+        (b"\xff" * 9 + b"\x01") * 2 + b"\x02",
+    ],
+)
 def test_bytes_that_do_not_fit_are_refused(data):
     with pytest.raises(StateError):
         decode_counts(data, 3)

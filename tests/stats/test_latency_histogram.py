@@ -51,6 +51,14 @@ def test_quantiles_of_anything_in_range_are_within_one_percent(latency_ns):
     assert_quantiles_within_one_percent(latency_ns)
 
 
+def test_ranks_follow_the_quantile_as_written_not_its_binary_neighbour():
+    # 0.07 * 100 is 7.000000000000001 in floating point.
+    assert_quantiles_within_one_percent([LOWEST_NS * 2**i for i in range(20)] * 5)
+    histogram = LatencyHistogram(())
+    histogram.update(np.repeat([10**6, 10**9], [7, 93]))
+    assert histogram.quantile(0.07) == pytest.approx(1e-3, rel=0.01)
+
+
 @settings(max_examples=300)
 @given(st.integers(LOWEST_NS, HIGHEST_NS), st.sampled_from([-1, 0, 1]))
 def test_a_single_latency_is_read_within_one_percent(latency_ns, step):

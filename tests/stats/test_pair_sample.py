@@ -69,6 +69,14 @@ def test_any_batches_tasks_and_order_give_equal_bytes(data, batch, cap):
     assert kept(back.pairs()) == kept(tasks[0].pairs())
 
 
+def test_a_tie_in_hash_that_comes_late_is_still_decided_by_time_and_symbol():
+    sample = PairSample(2)
+    for ts, symbol in [(5, 1), (6, 1), (7, 1), (5, 0), (4, 9)]:
+        offer(sample, [((8, ts, symbol), 1.0, 1.0)])
+    assert [row[0] for row in kept(sample.pairs())] == [(8, 4, 9), (8, 5, 0)]
+    assert sample.threshold == (8, 5, 1)
+
+
 @given(rows, st.integers(1, 6), st.integers(1, 12), st.integers(1, 3))
 def test_a_coarser_pane_of_finer_ones_is_complete_under_its_threshold(batch, fine_cap, coarse_cap, panes):
     coarse, reverse = PairSample(coarse_cap), PairSample(coarse_cap)

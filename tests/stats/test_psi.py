@@ -113,6 +113,11 @@ def test_too_few_live_values_are_insufficient(live):
     assert estimate.extra["n_needed"] == 160
 
 
+def test_ten_live_values_a_filled_bin_are_enough():
+    reference = np.append(np.random.default_rng(14).standard_normal(10_000), np.nan)
+    assert psi_of(reference, [1.0] * 160).status is Status.OK
+
+
 def test_an_empty_reference_is_insufficient():
     assert psi_of([], np.ones(1_000)).status is Status.INSUFFICIENT
 

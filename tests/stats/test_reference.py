@@ -52,8 +52,23 @@ def test_a_value_that_is_most_of_the_data_stays_one_bin_and_one_psi_group():
     frozen = freeze(column)
     assert len(frozen.counts) < MAX_BINS
     heaviest = int(np.argmax(frozen.counts))
-    assert frozen.counts[heaviest] >= 70_000
+    assert frozen.counts[heaviest] == 70_000
     assert {heaviest, heaviest + 1} <= set(frozen.psi_starts)
+
+
+def test_a_smallest_value_that_is_most_of_the_data_is_the_first_bin():
+    column = np.concatenate((np.zeros(6_000), np.random.default_rng(2).uniform(1, 2, 4_000)))
+    frozen = freeze(column)
+    assert 0 < frozen.edges[0] < 1
+    assert frozen.counts[0] == 6_000
+    assert min(frozen.counts) > 0
+
+
+def test_neighbouring_floats_are_told_apart():
+    values = [1.0]
+    for _ in range(5):
+        values.append(float(np.nextafter(values[-1], 2.0)))
+    assert freeze(np.array(values)).counts == (1,) * 6
 
 
 def test_one_outlier_leaves_the_other_edges_where_they_were():
