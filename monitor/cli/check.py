@@ -29,7 +29,7 @@ def check(
     config: Annotated[Path, typer.Argument(help="The configuration file (YAML).", show_default=False)],
 ) -> None:
     """Check a configuration, its policies and its models; exit 2 with every mistake and its remedy."""
-    console = Console()
+    console = Console(markup=False, highlight=False)
     try:
         settings = load_configuration(config)
     except ConfigError as error:
@@ -40,13 +40,13 @@ def check(
         _refuse(console, config, files.problems)
     for name, deployment in settings.deployments.items():
         console.print(_summary(name, deployment, settings, files.models[name]))
-    console.print(f"{config}: fine", markup=False, highlight=False, style="green")
+    console.print(f"{config}: fine", style="green")
 
 
 def _refuse(console: Console, config: Path, problems: list[Problem]) -> NoReturn:
     show_problems(console, problems)
     count = f"{len(problems)} mistake{'s' if len(problems) > 1 else ''}"
-    console.print(f"{config}: {count}", markup=False, highlight=False, style="bold red")
+    console.print(f"{config}: {count}", style="bold red")
     raise typer.Exit(BAD_CONFIGURATION)
 
 
@@ -66,7 +66,7 @@ class _Files:
             try:
                 load_plugin(decoder)
             except ValueError as error:
-                self._problem("decoder", f"{error}.", "Install its package, or correct the name.")
+                self._problem("decoder", f"{error}.", "install its package, or correct the name.")
         for name, deployment in self._settings.deployments.items():
             at = f"deployments.{name}"
             try:
@@ -88,7 +88,7 @@ class _Files:
             return load(path)
         except ArtifactError as error:
             message, _, remedy = str(error).partition(" Remedy: ")
-            self._problem(key, message, remedy[:1].upper() + remedy[1:] or "Name a file that exists.")
+            self._problem(key, message, remedy or "name what `pack` or `baseline` wrote.")
             return None
 
     def _check_reference(
@@ -127,12 +127,12 @@ def _beyond_reference(
     if rule.metric == "psi" and feature is not None and feature not in reference.features:
         yield (
             f"the reference has no feature {feature!r}.",
-            "Name a feature of the reference, or make it anew.",
+            "name a feature of the reference, or make it anew.",
         )
     if rule.metric == "prediction_psi" and role is not None:
         model = models.get(_model_key(role))
         if model is not None and model.artifact.sha256 not in reference.predictions:
-            remedy = "Make the reference anew with `baseline --artifact` for each model."
+            remedy = "make the reference anew with `baseline --artifact` for each model."
             yield f"the reference holds no predictions of the model of {role!r}.", remedy
 
 
@@ -157,6 +157,7 @@ def _sentence(rule: RuleSettings) -> str:
     window = rule.window if isinstance(rule.window, str) else rule.window and format_duration(rule.window)
     over = f" over {window}" if window else ""
     span = rule.persistence.duration_ns
-    lasting = f"for {format_duration(span)}" if span else f"{rule.persistence.evaluations} times running"
+    count = rule.persistence.evaluations
+    lasting = f" for {format_duration(span)}" if span else f" {count} times running" if count > 1 else ""
     action = f"{rule.action} of {rule.subject}{' (dry run)' if rule.dry_run else ''}"
-    return f"{action} when {metric}{over} is {rule.comparator} {rule.threshold:g} {lasting}"
+    return f"{action} when {metric}{over} is {rule.comparator} {rule.threshold:g}{lasting}"

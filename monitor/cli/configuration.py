@@ -57,4 +57,4 @@ def show_problems(console: Console, problems: Iterable[Problem]) -> None:
             soft_wrap=True,
             style="red",
         )
-        console.print(f"    {problem.remedy}", markup=False, highlight=False, soft_wrap=True)
+        console.print(f"    remedy: {problem.remedy}", markup=False, highlight=False, soft_wrap=True)

@@ -13,7 +13,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
 from monitor.settings.deployment import Deployment, Identifier
 from monitor.settings.instruments import Instruments
 from monitor.settings.mistakes import mistake, not_yet
-from monitor.settings.quantities import FilePath
+from monitor.settings.quantities import FilePath, refuse_boolean
 from monitor.settings.sections import (
     CommandSettings,
     DeadLetterSettings,
@@ -48,7 +48,7 @@ def _decoder(value: str) -> str:
 class Settings(Section):
     """The configuration file with the environment laid over it; made by `monitor.settings.loading`."""
 
-    version: Literal[1] = 1
+    version: Annotated[Literal[1], BeforeValidator(refuse_boolean)] = 1
     transport: TransportSettings = Field(default_factory=TransportSettings)
     topics: TopicSettings = Field(default_factory=TopicSettings)
     event_time: EventTimeSettings = Field(default_factory=EventTimeSettings)

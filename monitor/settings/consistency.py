@@ -131,6 +131,9 @@ class _RuleSurroundings(NamedTuple):
     without_reference: bool
     known_metrics: Mapping[str, MetricInfo] | None
 
+    def has(self, role: str) -> bool:
+        return self.models is None or role in self.models.roles
+
     @property
     def several_shadows(self) -> bool:
         return self.models is not None and len(self.models.shadows) > 1
@@ -200,9 +203,8 @@ def _subject(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFind
 
 def _blame(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
     """A rule that takes a role out of service must rest on a metric that speaks against that very role."""
-    if rule.action not in ("demote", "rollback"):
-        return
-    if around.models is not None and rule.subject not in around.models.roles:
+    takes_out = {"demote": rule.subject not in (ACTIVE, DEPLOYMENT), "rollback": rule.subject == ACTIVE}
+    if not takes_out.get(rule.action) or not around.has(rule.subject):
         return
     what = f"{rule.action} of `{rule.subject}`"
     role = rule.labels.get("role")

@@ -22,7 +22,9 @@ from monitor.settings.quantities import (
     FilePath,
     Instant,
     Name,
+    Number,
     PositiveDuration,
+    Whole,
 )
 from monitor.settings.rules import PolicySettings
 from monitor.settings.sections import Calendar, Section
@@ -99,7 +101,7 @@ class PaperSettings(Section):
     """The paper broker, the same for every role."""
 
     target: Annotated[Literal["sign"], BeforeValidator(_target)] = "sign"
-    threshold: float = Field(default=0, ge=0)
+    threshold: Number = Field(default=0, ge=0)
     """Predictions within +- threshold want no position."""
     quantity: Exact = Field(default=Decimal(1), gt=0)
     holding_ns: Duration = Field(default=SECOND, alias="holding")
@@ -116,7 +118,7 @@ def _ks_features(value: object) -> Any:
 
 
 class SampleSettings(Section):
-    rank_k: int = Field(default=10_000, ge=2)
+    rank_k: Whole = Field(default=10_000, ge=2)
     """Pairs of predictions kept for rank metrics, per window."""
     ks_features: Annotated[tuple[Name, ...], BeforeValidator(_ks_features)] = ()
 

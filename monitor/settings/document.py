@@ -168,8 +168,8 @@ def read(path: Path, name: str | None = None) -> Document:
 def parse(text: str, name: str) -> Document:
     """The document in `text`; syntax mistakes become problems of the document."""
     document = Document(name)
-    loader = yaml.SafeLoader(text)
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if node is not None:
             document.data = _Reading(loader, document).value(node, (), ())
@@ -180,8 +180,6 @@ def parse(text: str, name: str) -> Document:
         document.problems.append(
             problem_at(where, (), f"is not YAML: {reason}", "correct the syntax at this line")
         )
-    finally:
-        loader.dispose()
     return document
 
 

@@ -88,6 +88,13 @@ def _shown(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def refuse_boolean(value: object) -> Any:
+    """The value, unless it is `true` or `false`, which Python takes for 1 and 0."""
+    if isinstance(value, bool):
+        raise mistake(f"{value} is not a number", "write a number")
+    return value
+
+
 def _positive(value: int) -> int:
     if value <= 0:
         raise mistake("must be longer than zero", "write a duration such as 1s")
@@ -100,6 +107,10 @@ def _beside_configuration(value: object, info: ValidationInfo) -> Any:
     return directory / value if isinstance(value, (str, Path)) and str(value) else value
 
 
+Whole = Annotated[int, BeforeValidator(refuse_boolean)]
+"""An integer; `true` is none."""
+Number = Annotated[float, BeforeValidator(refuse_boolean)]
+"""A finite float; `true` is none."""
 Duration = Annotated[int, BeforeValidator(parse_duration)]
 """Nanoseconds, zero or more."""
 PositiveDuration = Annotated[int, BeforeValidator(parse_duration), AfterValidator(_positive)]

@@ -13,7 +13,9 @@ from monitor.settings.quantities import (
     SECOND,
     Duration,
     Name,
+    Number,
     PositiveDuration,
+    Whole,
     parse_duration,
     parse_exact,
     parse_text,
@@ -98,9 +100,9 @@ class RuleSettings(Section):
     """Labels that a series must carry; the rule is one for each series that does."""
     window: Window = 0
     """Nanoseconds, 0 for a metric without a window, `session` or `promotion`."""
-    above: float | None = None
-    below: float | None = None
-    min_samples: int = Field(default=0, ge=0)
+    above: Number | None = None
+    below: Number | None = None
+    min_samples: Whole = Field(default=0, ge=0)
     persistence: Annotated[Persistence, PlainValidator(_persistence)] = Field(
         default=Persistence(), alias="for"
     )

@@ -19,7 +19,9 @@ from monitor.settings.quantities import (
     Duration,
     Exact,
     Name,
+    Number,
     PositiveDuration,
+    Whole,
     parse_instant,
 )
 from monitor.trading.units import InstrumentUnits
@@ -59,9 +61,9 @@ class TransportSettings(Section):
     """Where to begin without state; an integer is nanoseconds since the Unix epoch."""
     create_topics: bool = True
     commit_interval_ns: PositiveDuration = Field(default=100 * MILLISECOND, alias="commit_interval")
-    partitions: int = Field(default=1, ge=1, le=10_000)
+    partitions: Whole = Field(default=1, ge=1, le=10_000)
     """Partitions of topics that are created where no input topic exists yet (and of the memory transport)."""
-    replication_factor: int = Field(default=1, ge=1)
+    replication_factor: Whole = Field(default=1, ge=1)
     """Replicas of topics that are created."""
     client: Mapping[str, Any] = Field(default_factory=dict, repr=False)
     """Every option of the client as it is written; may hold secrets. See `client_options`."""
@@ -168,7 +170,7 @@ class EventTimeSettings(Section):
     max_future_ns: Duration = Field(default=60 * SECOND, alias="max_future")
     dedupe_window_ns: Duration = Field(default=10 * SECOND, alias="dedupe_window")
     join_window_ns: Duration = Field(default=5 * SECOND, alias="join_window")
-    buffer_limit: int = Field(default=200_000, ge=1)
+    buffer_limit: Whole = Field(default=200_000, ge=1)
     """Rows that wait for their watermark, per task."""
 
 
@@ -221,14 +223,14 @@ class CommandSettings(Section):
 class DeadLetterSettings(Section):
     """How much may be bad before the daemon stops loudly."""
 
-    max_share: float = Field(default=0.5, gt=0, le=1)
-    max_run: int = Field(default=1000, ge=1)
+    max_share: Number = Field(default=0.5, gt=0, le=1)
+    max_run: Whole = Field(default=1000, ge=1)
     """Consecutive bad records."""
 
 
 class HttpSettings(Section):
     host: str = Field(default="127.0.0.1", min_length=1)
-    port: int = Field(default=9464, ge=0, le=65535)
+    port: Whole = Field(default=9464, ge=0, le=65535)
     """0: any free port."""
 
 

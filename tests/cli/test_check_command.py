@@ -1,0 +1,119 @@
+"""`check` names every mistake with file, key and remedy, and says what will run where there is none."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner
+
+import monitor.demo
+from monitor.cli.check import check
+from monitor.stats.reference import build_reference
+
+EXAMPLE = Path(__file__).parents[2] / "config" / "example.yaml"
+MODELS = Path(monitor.demo.__file__).parent / "models"
+ROLES = ("active", "previous", "shadows")
+
+app = typer.Typer()
+app.command()(check)
+
+
+def run(path, **env):
+    result = CliRunner().invoke(app, [str(path)], env={"COLUMNS": "200", **env})
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    return result
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes the example with the demo's models, after a change."""
+
+    def write_file(change=lambda data: None):
+        data = yaml.safe_load(EXAMPLE.read_text())
+        models = {"active": MODELS / "v7", "previous": MODELS / "v6", "shadows": {"shadow": MODELS / "v8"}}
+        data["deployments"]["btc"]["models"] = json.loads(json.dumps(models, default=str))
+        del data["deployments"]["btc"]["reference"]
+        change(data)
+        path = tmp_path / "config.yaml"
+        path.write_text(yaml.safe_dump(data, sort_keys=False))
+        return path
+
+    return write_file
+
+
+def test_a_sound_configuration_is_summed_up(write):
+    result = run(write())
+    assert result.exit_code == 0
+    for part in (
+        "demo_v7",
+        "demo_v8",
+        "us a row",
+        "5m, 1h",
+        "shadow-agrees",
+        "demote of shadow when",
+        "fine",
+    ):
+        assert part in result.stdout
+
+
+def test_mistakes_of_every_kind_are_listed_and_the_exit_code_is_2(write):
+    def change(data):
+        data["transport"]["grup"] = "x"
+        data["http"]["port"] = "many"
+        data["deployments"]["btc"]["policy"]["rules"][0]["metric"] = "rank_corelation"
+
+    result = run(write(change), SHADOW_MONITOR__LOG__LEVEL="loud")
+    assert result.exit_code == 2
+    for part in (
+        ": transport.grup: unknown key",
+        "did you mean `group`?",
+        "http.port:",
+        "write a whole number",
+        "unknown metric 'rank_corelation'",
+        "did you mean `rank_correlation`?",
+        "environment variable SHADOW_MONITOR__LOG__LEVEL: log.level:",
+        "4 mistakes",
+    ):
+        assert part in result.stdout
+    assert re.search(r"config\.yaml:\d+: transport\.grup", result.stdout)
+
+
+def test_files_that_fail_are_named_by_the_key_that_names_them(write, tmp_path):
+    def change(data):
+        data["decoder"] = "no_such_package:function"
+        data["feature_schemas"] = ["missing.json"]
+        models = data["deployments"]["btc"]["models"]
+        models["active"] = "missing"
+        models["shadows"]["shadow"] = "empty"
+        data["deployments"]["btc"]["reference"] = "missing.json"
+
+    (tmp_path / "empty").mkdir()
+    result = run(write(change))
+    assert result.exit_code == 2
+    for key in ("decoder", "feature_schemas", "models.active", "models.shadows.shadow", "btc.reference"):
+        assert f"{key}: " in result.stdout
+    assert "5 mistakes" in result.stdout
+
+
+def test_rules_on_what_the_reference_lacks_are_refused(write, tmp_path):
+    reference = build_reference({"known": np.arange(1000.0)})
+    (tmp_path / "reference.json").write_bytes(reference.to_bytes())
+
+    def change(data):
+        drift = {"subject": "shadow", "window": "5m", "above": 0.25, "action": "alert"}
+        data["deployments"]["btc"]["reference"] = "reference.json"
+        data["deployments"]["btc"]["policy"]["rules"] = [
+            {"id": "a", "metric": "psi", "labels": {"feature": "known"}, **drift},
+            {"id": "b", "metric": "psi", "labels": {"feature": "unknown"}, **drift},
+            {"id": "c", "metric": "prediction_psi", "labels": {"role": "shadow"}, **drift},
+        ]
+
+    result = run(write(change))
+    assert result.exit_code == 2
+    assert "rules[1].labels: the reference has no feature 'unknown'" in result.stdout
+    assert "rules[2].labels: the reference holds no predictions" in result.stdout
+    assert "2 mistakes" in result.stdout
