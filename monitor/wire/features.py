@@ -320,7 +320,8 @@ def _served(mark: NDArray[np.float64], prediction: NDArray[np.float64]) -> NDArr
 
 def _latency_ns(latency_ms: NDArray[np.float64], timed_out: NDArray[np.bool_]) -> NDArray[np.int64]:
     """Nanoseconds; `UNKNOWN_NS` where absent or negative (clocks were set), `TIMEOUT_NS` for a timeout."""
-    ns = np.rint(latency_ms * 1e6)
+    with np.errstate(over="ignore"):
+        ns = np.rint(latency_ms * 1e6)
     known = ns >= 0
     endless = timed_out | (ns >= float(TIMEOUT_NS))
     whole = np.where(known & ~endless, ns, float(UNKNOWN_NS)).astype(np.int64)

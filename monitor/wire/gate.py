@@ -204,7 +204,7 @@ def typed(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         text = str(error)
         if text.startswith("Object missing required field"):
             reason = "missing_field"
-        elif text.startswith("Number out of range"):
+        elif text.startswith(("Number out of range", "Integer value out of range")):
             reason = "non_finite"
         elif text.startswith("Expected `object`, got") and " at `$" not in text:
             reason = "not_an_object"

@@ -189,6 +189,7 @@ class RoleAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class PredictionRecord(msgspec.Struct, frozen=True, kw_only=True):
     """What every role predicted for one feature event."""
 
+    deployment: str
     event_id: str
     ts_ns: Time
     symbol: str

@@ -1,0 +1,139 @@
+"""Execution reports arrive with exact numbers; each kind brings what the ledger will need of it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from fractions import Fraction
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from messages_in import TS, body, fill, reasons, record
+
+from monitor.settings.instruments import Instrument
+from monitor.wire.keys import hash64
+from monitor.wire.messages import ExecutionReport
+from monitor.wire.orders import OrderDecoder
+from monitor.wire.symbols import SymbolTable
+
+
+def decode(*messages: Any, lot: str = "0.01") -> Any:
+    symbols = SymbolTable({"BTCUSD": Instrument(symbol="BTCUSD", lot_size=Decimal(lot))})
+    return OrderDecoder(symbols).decode([record(m, i) for i, m in enumerate(messages)])
+
+
+def test_columns_are_those_of_the_architecture() -> None:
+    table = decode(fill(), {})
+    assert {name: column.dtype.str for name, column in table.columns.items()} == {
+        "offset": "<i8",
+        "record_ts": "<i8",
+        "ts": "<i8",
+        "reason": "|i1",
+        "detail": "|O",
+        "symbol": "<i4",
+        "symbol_key": "<u8",
+        "dedupe_key": "<u8",
+        "report": "|O",
+    }
+    assert isinstance(table["report"][0], ExecutionReport)
+    assert table["report"][1] is None
+    assert table["ts"].tolist() == [TS, 0]
+    assert table["symbol"].tolist() == [0, -1]
+    assert table["symbol_key"].tolist() == [hash64(b"BTCUSD"), 0]
+    assert table["dedupe_key"][1] == 0
+    assert len(decode()) == 0
+
+
+@pytest.mark.parametrize(
+    "text", ["0.1", "100.10", "1E-7", "123456789012345678.123456789012345678", "-0.0", "1e3"]
+)
+def test_numbers_and_text_are_read_as_the_same_decimal(text: str) -> None:
+    quoted = decode(fill(last_price=text))["report"][0].last_price
+    number = body(fill(last_price="?")).replace(b'"?"', text.encode())
+    bare = decode(number)["report"][0].last_price
+    assert quoted == bare == Decimal(text)
+    assert Fraction(bare) == Fraction(text)
+
+
+@given(st.integers(1, 10**20), st.sampled_from(["0.01", "1", "0.00000001", "2.5", "1e-18"]))
+def test_whole_lots_pass_and_half_lots_do_not(lots: int, lot: str) -> None:
+    whole = Fraction(lot) * lots
+    half = whole + Fraction(lot) / 2
+
+    def text(number: Fraction) -> str:
+        digits = f"{number * 10**20}"
+        assert "/" not in digits
+        return f"{digits}e-20"
+
+    assert reasons(decode(fill(last_quantity=text(whole)), lot=lot)) == [""]
+    assert reasons(decode(fill(last_quantity=text(half)), lot=lot)) == ["off_lot"]
+
+
+def report(**fields: Any) -> dict[str, Any]:
+    return {"order_id": "", "exec_id": "x", "ts_ns": TS, "symbol": "BTCUSD"} | fields
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        fill(last_price="100.12345678901234567", fee="-0.1", fee_currency="USD"),
+        fill(last_price="-37.63"),
+        fill(kind="bust"),
+        fill(kind="correct", undoes={"side": "sell", "last_quantity": 1, "last_price": "99"}),
+        report(kind="position", quantity="-3", price="100"),
+        report(kind="cash", amount="-12.005", currency="EUR"),
+        report(kind="new", quantity="1.00"),
+        report(kind="reject", quantity="0.001"),
+        report(kind="cancel", side=None, cum_quantity=0, tags={"feature_version": 7, "other": []}),
+    ],
+)
+def test_good_reports_of_every_kind_are_taken(message: dict[str, Any]) -> None:
+    table = decode(message)
+    assert reasons(table) == [""], table["detail"][0]
+    assert table["report"][0].kind == message["kind"]
+
+
+def test_a_missing_field_is_named() -> None:
+    table = decode(fill(kind="correct"), fill(last_price=None), {"order_id": "o"})
+    assert [
+        "undoes" in table["detail"][0],
+        "last_price" in table["detail"][1],
+        "exec_id" in table["detail"][2],
+    ]
+    assert "`undoes`" in table["detail"][0]
+    assert "`last_price`" in table["detail"][1]
+    assert "`exec_id`" in table["detail"][2]
+
+
+def test_an_execution_is_known_by_account_symbol_and_id() -> None:
+    table = decode(
+        fill(),
+        fill(last_price="7"),
+        fill(account=None),
+        fill(account="a"),
+        fill(exec_id="x-2"),
+        fill(account="x-1", exec_id="a"),
+        fill(account="a", exec_id="x-1"),
+    )
+    first, again, null, account, other, swapped, same = table["dedupe_key"].tolist()
+    assert first == again == null
+    assert account == same
+    assert len({first, account, other, swapped}) == 4
+
+
+def test_an_open_table_takes_the_default_lot() -> None:
+    decoder = OrderDecoder(SymbolTable(None))
+    fine, fraction = fill(last_quantity="0.00000001"), fill(last_quantity="0.000000001")
+    assert reasons(decoder.decode([record(fine), record(fraction)])) == ["", "off_lot"]
+
+
+def test_a_plugin_serves_orders_too() -> None:
+    def from_cents(stream: str, value: bytes, headers: Any) -> dict[str, Any]:
+        assert stream == "orders"
+        return fill(last_price=Decimal(int(value)) / 100)
+
+    decoder = OrderDecoder(SymbolTable(None), decoder=from_cents)
+    table = decoder.decode([record(b"10025"), record(b"cents")])
+    assert reasons(table) == ["", "undecodable"]
+    assert table["report"][0].last_price == Decimal("100.25")
