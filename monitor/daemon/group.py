@@ -35,7 +35,6 @@ from monitor.policy.rules import Grids, Rule
 from monitor.settings.configuration import Settings
 from monitor.settings.deployment import Deployment
 from monitor.settings.digest import config_sha256
-from monitor.settings.metric_info import MetricInfo
 from monitor.settings.rules import RuleSettings
 from monitor.stats.reference import Reference, load_reference
 from monitor.trading.books import BookRules, BookSet, book_key
@@ -53,13 +52,6 @@ from monitor.wire.symbols import SymbolTable
 from monitor.wire.table import Table
 
 DEFAULT_LIMITS_NS = (200_000_000, 250_000_000, 500_000_000)
-WINDOWED_BOOKS = frozenset({"pnl_after_costs", "drawdown", "model_effect"})
-
-KNOWN_METRICS: dict[str, MetricInfo] = {
-    f.name: MetricInfo(name=f.name, labels=f.labels, windowed=f.name != "equity", blame=f.blame)  # type: ignore[arg-type]
-    for f in FAMILIES
-}
-"""What `check` must know of the catalogue."""
 
 
 class Decoder(Protocol):
