@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from policy_builders import BAD, GOOD, S, decider, rule, run
 
+from monitor.policy.canonical import canonical_json
 from monitor.policy.chain import Head, verify
 from monitor.policy.events import encode, heartbeat
 
@@ -59,6 +60,16 @@ def test_a_changed_value_shows_wherever_it_is(data, place):
     path = data.draw(st.sampled_from(leaves(STORY[place])))
     changed = altered(STORY[place], path, "something else")
     assert verify([*STORY[:place], changed, *STORY[place + 1 :]], HEAD)
+
+
+@given(st.integers(0, len(STORY) - 2))
+def test_a_changed_event_with_a_new_hash_of_its_own_shows_at_the_next(place):
+    changed = altered(STORY[place], ("data", "reason"), "nothing happened")
+    del changed["data"]["hash"]
+    changed["data"]["hash"] = hashlib.sha256(canonical_json(changed)).hexdigest()
+    (complaint,) = verify([*STORY[:place], changed, *STORY[place + 1 :]], HEAD)
+    assert STORY[place + 1]["id"] in complaint
+    assert "does not follow" in complaint
 
 
 @given(PLACES)
