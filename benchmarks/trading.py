@@ -2,8 +2,8 @@
 
     python benchmarks/trading.py
 
-Two paper books and the marks on 512-row slices where about 1 row in 50 trades, and one execution report applied
-to the ledger, with and without its decode.
+Two paper books and the marks on 512-row slices where about 1 row in 50 trades, and one execution report
+applied to the ledger, with and without its decode.
 """
 
 from __future__ import annotations
@@ -111,7 +111,7 @@ def main() -> None:
     eff = START + np.arange(ROWS) * STEP_NS
     bid = 100.0 + np.round(np.cumsum(rng.integers(-1, 2, ROWS)) * 0.01, 2)
     ask, price = bid + 0.01, bid
-    signal = rng.choice([-2.0, 2.0, np.nan], (2, ROWS), p=[0.0235, 0.0235, 0.953])
+    signal = rng.choice([-2.0, 2.0, np.nan], (2, ROWS), p=[0.045, 0.045, 0.91])
     books = BookSet(instruments, ROLES, rules)
 
     def run(roles: tuple[str, ...]) -> None:

@@ -80,7 +80,8 @@ class PaperBook:
 
     def fold(self, quotes: Quotes, prediction: NDArray[np.float64]) -> None:
         """Fold a slice of rows; `prediction` (n,) in the slice's own order, NaN = none. A row first fills
-        what is due, then decides, once; an order without latency may fill on the row that places it."""
+        what is due, then decides; an order without latency may fill on the row that places it, which leaves
+        that row nothing to decide. So each round goes on from the row of the last event."""
         n = len(quotes.rows)
         value = prediction[quotes.rows]
         target = (value > self._rules.threshold).astype(np.int8)
@@ -88,12 +89,11 @@ class PaperBook:
         target[np.isnan(value)] = _NONE
         rows = np.arange(n)
         symbol = quotes.symbol
-        decided = np.full(len(self._held), -1)
         while True:
-            hits = self._next(quotes, target, rows, decided)
+            hits = self._next(quotes, target, rows)
             if not len(hits):
                 return
-            self._place_or_fill(quotes, target, hits, decided)
+            self._place_or_fill(quotes, target, hits)
             lengths = np.searchsorted(symbol, symbol[hits], side="right") - hits
             shifts = np.cumsum(lengths) - lengths
             rows = np.arange(int(lengths.sum())) + np.repeat(hits - shifts, lengths)
@@ -103,17 +103,11 @@ class PaperBook:
         quotes: Quotes,
         target: NDArray[np.int8],
         rows: NDArray[np.int64],
-        decided: NDArray[np.int64],
     ) -> NDArray[np.int64]:
         """Among `rows` (grouped by symbol) the first of each symbol where its order fills, or is placed."""
         symbol, ts, wish = quotes.symbol[rows], quotes.ts[rows], target[rows]
         fills = quotes.priced[rows] & (ts >= self._due[symbol])
-        orders = (
-            (wish != _NONE)
-            & (wish != self._held[symbol])
-            & (ts >= self._free[symbol])
-            & (rows > decided[symbol])
-        )
+        orders = (wish != _NONE) & (wish != self._held[symbol]) & (ts >= self._free[symbol])
         hits = np.flatnonzero(np.where(self._wanted[symbol] != _NONE, fills, orders))
         group = symbol[hits]
         return rows[hits[np.concatenate([[True], group[1:] != group[:-1]])]] if len(hits) else hits
@@ -123,14 +117,12 @@ class PaperBook:
         quotes: Quotes,
         target: NDArray[np.int8],
         hits: NDArray[np.int64],
-        decided: NDArray[np.int64],
     ) -> None:
         """Carry out the next event of some symbols, one row each."""
         symbol = quotes.symbol[hits]
         filling = self._wanted[symbol] != _NONE
         placing = hits[~filling]
         codes = symbol[~filling]
-        decided[codes] = placing
         self._wanted[codes] = target[placing]
         self._due[codes] = quotes.ts[placing] + self._rules.latency_ns
         self.book.dirty.update(self._instruments[code].symbol for code in codes.tolist())

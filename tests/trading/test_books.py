@@ -205,6 +205,22 @@ def test_a_fill_confirms_a_pending_mark_between_two_rows_of_a_slice() -> None:
     assert books.positions()[REAL]["ES"] == PositionView(1, 2 * 5200 * 4, START + 20 * MS)
 
 
+def test_a_fill_comes_after_the_rows_of_its_own_instant() -> None:
+    books = BookSet(INSTRUMENTS, ROLES, RULES)
+    quote(books, 1, 0, 5000.0)
+    quote(books, 1, 10, 5200.0, fill("a", "1", "5201"))
+    assert books.positions()[REAL]["ES"] == PositionView(1, 2 * 5200 * 4, START + 10 * MS)
+
+
+def test_a_mark_that_a_fill_alone_confirmed_is_stored() -> None:
+    books = BookSet(INSTRUMENTS, ROLES, RULES)
+    quote(books, 1, 0, 5000.0)
+    quote(books, 1, 10, 5200.0)
+    books.mark_clean()
+    report_only(books, 11, fill("a", "1", "5201"))
+    assert "marks/ES" in books.records(dirty_only=True)
+
+
 def test_changed_names_the_books_that_a_mark_or_a_report_moved() -> None:
     books = BookSet(INSTRUMENTS, ROLES, RULES)
     quote(books, 1, 0, 5000.0)
