@@ -99,7 +99,6 @@ class FeatureDecoder:
         self._layouts = {crc: self._layout_of(crc) for crc in (None, *space.schemas)}
         self._layout = self._layouts[next(iter(space.schemas), None)]
         self._any = msgspec.json.Decoder(_event_type(list[Any] | _by_name(space.names, Any)))
-        self._homes: dict[bytes | str | None, tuple[str, int]] = {}
 
     def _layout_of(self, crc: int | None) -> _Layout:
         number = float | bool | None
@@ -123,7 +122,7 @@ class FeatureDecoder:
         cells_of: list[bytes] = []
         event_ids: list[str] = []
         rejected: dict[int, Rejection] = {}
-        homes, pack_head, pack_cells = self._homes, _HEAD.pack, self._pack_cells
+        homes, pack_head, pack_cells = self._gate.homes, _HEAD.pack, self._pack_cells
         plain, keyed, by_record_clock = self._gate.plain, self._gate.keyed, self._gate.by_record_clock
         decode, crc, pick = self._layout
         for record in records:
@@ -161,8 +160,16 @@ class FeatureDecoder:
                         head = pack_head(ts, code, event.bid, event.ask, event.price, 0.0, _NAN, _NAN)
                     else:
                         mark = _MARKS.get(served.status, _FAILED)
-                        answer = served.latency_ms, served.prediction
-                        head = pack_head(ts, code, event.bid, event.ask, event.price, mark, *answer)
+                        head = pack_head(
+                            ts,
+                            code,
+                            event.bid,
+                            event.ask,
+                            event.price,
+                            mark,
+                            served.latency_ms,
+                            served.prediction,
+                        )
                 except struct.error:
                     head = _head(ts, code, event)
                 heads.append(head)
@@ -200,7 +207,6 @@ class FeatureDecoder:
             cells = msgspec.structs.astuple(cells)
         cells = tuple(map(_cell, self._space.names, cells))
         code = self._gate.place(event.symbol, record.key)
-        self._homes[record.key if self._gate.keyed else event.symbol] = event.symbol, code
         return event, self._gate.time(event.ts_ns, record.timestamp_ns), code, cells
 
     def _table(

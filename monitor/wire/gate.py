@@ -86,6 +86,8 @@ class Gate:
         self.by_record_clock = clock == "record"
         self.plain = plugin is None
         """True when the bytes of a record are the message itself."""
+        self.homes: dict[bytes | str | None, tuple[str, int]] = {}
+        """(symbol, its index) by the key, or where keys are not checked the symbol, that `place` let pass."""
 
     def open(self, record: Record) -> bytes:
         """The JSON of a record, its size, version and nesting checked.
@@ -126,24 +128,31 @@ class Gate:
         Raises:
             Rejected: unkeyed, misrouted, unknown_symbol.
         """
+        mark = key if self.keyed else symbol
+        known, code = self.homes.get(mark, (None, -1))
+        if known == symbol:
+            return code
         if self.keyed:
-            if key is None:
-                raise Rejected("unkeyed", f"symbol {symbol!r} came without a key")
-            if key != symbol.encode():
-                raise Rejected("misrouted", f"key {key[:80]!r} is not the symbol {symbol[:80]!r}")
-            assert self._partition is not None
-            assert self._partitions is not None
-            home = partition_of(key, self._partitions, self._partitioner)
-            if home != self._partition:
-                raise Rejected(
-                    "misrouted",
-                    f"symbol {symbol[:80]!r} belongs to partition {home} by {self._partitioner}, "
-                    f"came in {self._partition}",
-                )
+            self._check_key(symbol, key)
         code = self.symbols.index(symbol)
         if code < 0:
             raise Rejected("unknown_symbol", f"symbol {symbol[:80]!r} is not among the instruments")
+        self.homes[mark] = symbol, code
         return code
+
+    def _check_key(self, symbol: str, key: bytes | None) -> None:
+        if key is None:
+            raise Rejected("unkeyed", f"symbol {symbol[:80]!r} came without a key")
+        if key != symbol.encode():
+            raise Rejected("misrouted", f"key {key[:80]!r} is not the symbol {symbol[:80]!r}")
+        assert self._partitions is not None
+        home = partition_of(key, self._partitions, self._partitioner)
+        if home != self._partition:
+            raise Rejected(
+                "misrouted",
+                f"symbol {symbol[:80]!r} belongs to partition {home} by {self._partitioner}, "
+                f"came in {self._partition}",
+            )
 
     def time(self, ts_ns: int, record_ns: int) -> int:
         """Event time of a record: its own, or by `clock: record` the log's.

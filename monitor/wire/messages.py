@@ -132,16 +132,16 @@ class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True):
     kind: Kind
     side: Side | None = None
     order_type: str | None = None
-    limit_price: Exact | None = None
     time_in_force: str | None = None
+    limit_price: Exact | None = None
     quantity: Exact | None = None
     price: Exact | None = None
     last_quantity: Exact | None = None
     last_price: Exact | None = None
     cum_quantity: Exact | None = None
     fee: Exact | None = None
-    fee_currency: str | None = None
     amount: Exact | None = None
+    fee_currency: str | None = None
     currency: str | None = None
     account: str | None = None
     strategy: str | None = None

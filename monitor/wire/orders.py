@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from decimal import Context, Decimal
+from collections.abc import Sequence
+from decimal import Context, Decimal, InvalidOperation
 
 import msgspec
 import numpy as np
@@ -16,12 +16,27 @@ from monitor.wire.messages import REQUIRED_BY_KIND, ExecutionReport
 from monitor.wire.symbols import SymbolTable
 from monitor.wire.table import Table
 
-MAX_ADJUSTED = 24
-MIN_EXPONENT = -36
-"""A quantity or price has at most 25 digits before the point and 36 after it: exact arithmetic on what a
-message can hold stays small."""
+MAX_ADJUSTED, MIN_ADJUSTED = 24, -36
+MAX_CHARS = 64
+"""A number's first digit stands at 10^24 at most and 10^-36 at least, and it is written in at most 64
+characters: exact arithmetic on what a message can hold stays small."""
 
-_EXACT = Context(prec=MAX_ADJUSTED + 1 - MIN_EXPONENT + 40, traps=[])
+_EXACT = Context(prec=200)
+_QUANTITIES = ("quantity", "last_quantity", "cum_quantity")
+
+# The decimals of a report lie side by side in its fields.
+_NUMBERS = (
+    "limit_price",
+    "quantity",
+    "price",
+    "last_quantity",
+    "last_price",
+    "cum_quantity",
+    "fee",
+    "amount",
+)
+_FIRST = ExecutionReport.__struct_fields__.index(_NUMBERS[0])
+_OF_REPORT = slice(_FIRST, _FIRST + len(_NUMBERS))
 
 
 class OrderDecoder:
@@ -46,10 +61,9 @@ class OrderDecoder:
     def decode(self, records: Sequence[Record]) -> Table:
         """Columns of `docs/architecture.md` for n records: the common ones and `report`, an
         `ExecutionReport` or None where rejected. `dedupe_key` is of (account, symbol, exec_id)."""
-        n = len(records)
-        ts, codes = np.zeros(n, np.int64), np.full(n, -1, np.int32)
-        reports = np.full(n, None, object)
-        accounts, exec_ids = [""] * n, [""] * n
+        ts, codes = [0] * len(records), [-1] * len(records)
+        accounts, exec_ids = [""] * len(records), [""] * len(records)
+        reports = np.full(len(records), None, object)
         rejected: dict[int, Rejection] = {}
         for row, record in enumerate(records):
             try:
@@ -62,7 +76,7 @@ class OrderDecoder:
                 continue
             ts[row], codes[row], reports[row] = moment, code, report
             accounts[row], exec_ids[row] = report.account or "", report.exec_id
-        columns = self._gate.columns(records, ts, codes, rejected)
+        columns = self._gate.columns(records, np.array(ts, np.int64), np.array(codes, np.int32), rejected)
         keys = combine(hash64_many(accounts), columns["symbol_key"], hash64_many(exec_ids))
         keys[list(rejected)] = 0
         return Table(columns | {"dedupe_key": keys, "report": reports})
@@ -79,35 +93,36 @@ def check(report: ExecutionReport, lot_size: Decimal) -> None:
     for name in REQUIRED_BY_KIND.get(report.kind, ()):
         if getattr(report, name) is None:
             raise Rejected("missing_field", f"`{name}` is required of a {report.kind}")
-    for name, number in _numbers(report):
+    lots = None if report.kind == "reject" else lot_size
+    _check_numbers("", _NUMBERS, msgspec.structs.astuple(report)[_OF_REPORT], lots)
+    old = report.undoes
+    if old is not None:
+        numbers = (old.last_quantity, old.last_price, old.fee)
+        _check_numbers("undoes.", ("last_quantity", "last_price", "fee"), numbers, lots)
+
+
+def _check_numbers(
+    prefix: str, names: tuple[str, ...], numbers: tuple[Decimal | None, ...], lot_size: Decimal | None
+) -> None:
+    for name, number in zip(names, numbers, strict=True):
+        if number is None:
+            continue
         if not number.is_finite():
-            raise Rejected("non_finite", f"`{name}` is {number}")
-        exponent = number.as_tuple().exponent
-        assert isinstance(exponent, int)
-        if number and (number.adjusted() > MAX_ADJUSTED or exponent < MIN_EXPONENT):
-            raise Rejected("out_of_range", f"`{name}` has too many digits")
-        field = name.rpartition(".")[2]
-        if field == "last_quantity" and number <= 0:
-            raise Rejected("out_of_range", f"`{name}` is {number}, a fill is of more than nothing")
-        if "quantity" in field and report.kind != "reject" and _EXACT.remainder(number, lot_size) != 0:
-            raise Rejected("off_lot", f"`{name}` {number} is not a multiple of the lot size {lot_size}")
+            raise Rejected("non_finite", f"`{prefix}{name}` is {number}")
+        if not MIN_ADJUSTED <= number.adjusted() <= MAX_ADJUSTED or len(str(number)) > MAX_CHARS:
+            raise Rejected("out_of_range", f"`{prefix}{name}` has too many digits")
+        if name not in _QUANTITIES:
+            continue
+        if name == "last_quantity" and number <= 0:
+            raise Rejected("out_of_range", f"`{prefix}{name}` is {number}, a fill is of more than nothing")
+        if lot_size is not None and not _whole(number, lot_size):
+            text = f"`{prefix}{name}` {number} is not a multiple of the lot size {lot_size}"
+            raise Rejected("off_lot", text)
 
 
-def _numbers(report: ExecutionReport) -> Iterator[tuple[str, Decimal]]:
-    for holder, prefix in ((report, ""), (report.undoes, "undoes.")):
-        for name in _EXACT_FIELDS:
-            number = getattr(holder, name, None)
-            if number is not None:
-                yield prefix + name, number
-
-
-_EXACT_FIELDS = (
-    "limit_price",
-    "quantity",
-    "price",
-    "last_quantity",
-    "last_price",
-    "cum_quantity",
-    "fee",
-    "amount",
-)
+def _whole(number: Decimal, lot_size: Decimal) -> bool:
+    try:
+        return not number % lot_size
+    except InvalidOperation:
+        # More lots than the precision of the usual arithmetic can count.
+        return not _EXACT.remainder(number, lot_size)
