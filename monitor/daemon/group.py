@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,12 +29,10 @@ from monitor.models.scoring import Scorer
 from monitor.policy import events as policy_events
 from monitor.policy.audit import Subjects
 from monitor.policy.decider import Decider
-from monitor.policy.rulebook import Policy
-from monitor.policy.rules import Grids, Rule
+from monitor.policy.rules import Grids, Policy, Rule
 from monitor.settings.configuration import Settings
 from monitor.settings.deployment import Deployment
-from monitor.settings.digest import config_sha256
-from monitor.settings.rules import RuleSettings
+from monitor.settings.digest import config_sha256, policy_sha256
 from monitor.stats.reference import Reference, load_reference
 from monitor.trading.books import BookRules, BookSet, book_key
 from monitor.trading.ledger import LedgerRules
@@ -277,7 +274,7 @@ class Group:
             roles=deployment.roles,
             streams=self.streams,
             windows_ns=deployment.windows_ns,
-            limits_ns=_limits(deployment.policy.rules),
+            limits_ns=tuple(sorted({*DEFAULT_LIMITS_NS, *deployment.policy.latency_limits_ns})),
             rank_k=deployment.samples.rank_k,
             reference=reference,
             columns=tuple(place[feature] for feature in reference.features) if reference else (),
@@ -328,7 +325,7 @@ class Group:
         grids: Grids,
     ) -> Policy:
         written = deployment.policy
-        policy = Policy.from_mapping(written.name, [_mapping(rule) for rule in written.rules], self._file)
+        policy = Policy.from_settings(written, policy_sha256(written))
         expanded: list[Rule] = []
         for rule in policy.rules:
             matches = [
@@ -357,40 +354,6 @@ def _labels_of(metric: str, catalogue: Catalogue, books: Sequence[str]) -> list[
         roles = sorted({dict(labels)["role"] for labels in pairs} - {"active"})
         return [(("role", role),) for role in roles]
     return list(pairs)
-
-
-def _limits(rules: Sequence[RuleSettings]) -> tuple[int, ...]:
-    """The default limits and those that rules name, ascending."""
-    named = {round(float(rule.labels["limit"]) * 1e9) for rule in rules if "limit" in rule.labels}
-    return tuple(sorted(named | set(DEFAULT_LIMITS_NS)))
-
-
-def _mapping(rule: RuleSettings) -> dict[str, Any]:
-    """A rule as the policy reads it; durations in ns are at least a millisecond."""
-    persistence = rule.persistence
-    mapping: dict[str, Any] = {
-        "id": rule.id,
-        "subject": rule.subject,
-        "metric": rule.metric,
-        "labels": dict(rule.labels),
-        "window": rule.window,
-        rule.comparator: rule.threshold,
-        "min_samples": rule.min_samples,
-        "for": persistence.evaluations
-        if not persistence.duration_ns
-        else timedelta(microseconds=persistence.duration_ns / 1000),
-        "schedule": rule.schedule,
-        "no_data": rule.no_data,
-        "severity": rule.severity,
-        "action": rule.action,
-        "keep_firing_for": rule.keep_firing_for_ns,
-        "dry_run": rule.dry_run,
-    }
-    if rule.act_within_ns is not None:
-        mapping["act_within"] = rule.act_within_ns
-    if rule.action == "kill":
-        mapping["scope"] = rule.scope
-    return mapping
 
 
 def _named(artifact: Artifact) -> policy_events.Artifact:

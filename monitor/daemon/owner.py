@@ -95,7 +95,7 @@ class Owner:
             self._absent = absent
             parts = {n: self._up_to(t, at) for n, t in enumerate(self._tasks) if n not in absent}
             if self.fold.evaluate(at, parts, absent, now - at):
-                self.marks.append(marks.Old(deployment=self.name, at=at))
+                self.marks.append(marks.Old(deployment=self.name, at=at, age_ns=now - at))
             evaluated = True
             if self.fold.decisions:
                 break

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from monitor.daemon.group import Deployed, Group
 from monitor.daemon.pipeline import Inputs, Output, Pipeline
 from monitor.engine import marks
-from monitor.engine.deployment import OLD, DeploymentFold
+from monitor.engine.deployment import DeploymentFold
 from monitor.engine.partials import Partial
 from monitor.engine.rows import UNMEASURED_NS, Scores, ScoreStatus
 from monitor.event_time.sequencer import Behind
@@ -39,7 +39,7 @@ class Journal:
     observed: dict[tuple[int, str, str], list[marks.Observed]] = field(default_factory=dict)
     starts: dict[str, list[int]] = field(default_factory=dict)
     missing: dict[str, dict[int, frozenset[int]]] = field(default_factory=dict)
-    old: dict[str, set[int]] = field(default_factory=dict)
+    old: dict[str, dict[int, int]] = field(default_factory=dict)
     metas: dict[int, Meta] = field(default_factory=dict)
     ends: dict[str, int] = field(default_factory=dict)
 
@@ -57,7 +57,7 @@ class Journal:
             case marks.Missing():
                 self.missing.setdefault(mark.deployment, {})[mark.at] = frozenset(mark.tasks)
             case marks.Old():
-                self.old.setdefault(mark.deployment, set()).add(mark.at)
+                self.old.setdefault(mark.deployment, {})[mark.at] = mark.age_ns
             case marks.Effective():
                 pass
 
@@ -117,7 +117,7 @@ class _Owner:
         self._journaled = journal is not None
         self._starts = deque(journal.starts.get(name, ())) if journal else deque[int]()
         self._missing = journal.missing.get(name, {}) if journal else {}
-        self._old = journal.old.get(name, set()) if journal else set[int]()
+        self._old = journal.old.get(name, {}) if journal else {}
         self._end = journal.ends.get(name) if journal else None
 
     def take(self, partial: Partial) -> None:
@@ -136,7 +136,7 @@ class _Owner:
             if self._starts and at == self._starts[0]:
                 self._starts.popleft()
             parts = {task: self._up_to(task, at) for task in self.waiting if task not in missing}
-            self.fold.evaluate(at, parts, missing, OLD if at in self._old else 0)
+            self.fold.evaluate(at, parts, missing, self._old.get(at, 0))
 
     def _next(self) -> int | None:
         if self.fold.at is not None and not self.fold.settled:

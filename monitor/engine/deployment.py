@@ -23,9 +23,6 @@ from monitor.stats.counts import Counts
 from monitor.stats.estimate import Estimate, Status
 from monitor.trading.books import book_key
 
-OLD = 2**62
-"""Age (ns) that a journal's `old(T)` stands for: beyond every `act_within`."""
-
 COUNTED = ("fates/", "rejected/")
 
 SETTLING_NS = 600 * 1_000_000_000
@@ -112,7 +109,7 @@ class DeploymentFold:
         Args:
             parts: by task, its partials with instant <= `at` not folded yet.
             missing: tasks that have not reported `at`.
-            age_ns: how late this evaluation is, by the clock; 0 in a replay without a journal.
+            age_ns: how late this evaluation is, by the clock or the journal; 0 in a replay without one.
 
         Returns:
             Whether `age_ns` changed a decision: then it must be journaled.

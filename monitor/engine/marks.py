@@ -68,10 +68,11 @@ class Applied(msgspec.Struct, frozen=True, tag="applied", kw_only=True):
 
 
 class Old(msgspec.Struct, frozen=True, tag="old", kw_only=True):
-    """At `at` a rule's `act_within` had passed, and that changed a decision."""
+    """`at` was evaluated `age_ns` late: a rule's `act_within` had passed, and that changed a decision."""
 
     deployment: str
     at: int
+    age_ns: int
 
 
 Mark = Behind | Observed | Effective | Start | Missing | Applied | Old
