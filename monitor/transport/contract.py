@@ -89,7 +89,8 @@ class Lease(Protocol):
         ...
 
     async def commit(self, records: Sequence[Outgoing]) -> None:
-        """Write all records atomically. Returns only when readers of committed data will see them.
+        """Write all records atomically. Returns only when it is decided that readers of committed data see
+        them (on Kafka they do so some milliseconds later).
 
         Raises:
             Fenced: a newer lease exists. TransportError: whether it was written is unknown.

@@ -24,7 +24,7 @@ from monitor.transport.contract import (
     Outgoing,
     Record,
 )
-from monitor.transport.partitioner import murmur2_partition
+from monitor.wire.keys import murmur2
 
 TRANSACTION_TIMEOUT_NS = 10_000_000_000
 NO_PROGRESS_NS = 30_000_000_000
@@ -223,7 +223,7 @@ class MemoryLog:
             return partition
         if key is None:
             raise TransportError(f"{topic}: a record needs a key or a partition")
-        return murmur2_partition(key, self.count(topic))
+        return murmur2(key) % self.count(topic)
 
     def _time(self, timestamp_ns: int | None) -> int:
         return self.clock() if timestamp_ns is None else timestamp_ns
@@ -437,7 +437,7 @@ class MemoryTransport:
         return lease
 
     def partition_for(self, topic: str, key: bytes) -> int:
-        return murmur2_partition(key, self._log.count(topic))
+        return murmur2(key) % self._log.count(topic)
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         await suspend()

@@ -47,7 +47,9 @@ share.coordinator.state.topic.num.partitions=1
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
-# Shorter than a production broker allows, so that tests of timeouts take seconds.
+# Shorter than a production broker allows, so that tests of timeouts and restarts take seconds.
+broker.session.timeout.ms=2000
+broker.heartbeat.interval.ms=500
 group.min.session.timeout.ms=1000
 transaction.abort.timed.out.transaction.cleanup.interval.ms=500
 """

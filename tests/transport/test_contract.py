@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
-from transport_worlds import KafkaWorld, MemoryWorld, World, fetch_all, take_lease
+from transport_worlds import KafkaWorld, MemoryWorld, World, fetch_all, read_on, take_lease
 
 from monitor.errors import Fenced, TransportError
 from monitor.transport.contract import (
@@ -43,11 +43,11 @@ async def test_a_commit_is_visible_when_it_returns_and_in_all_topics(world: Worl
         Outgoing(STATE, 0, b"k", b"v"),
     ]
     await lease.commit(records)
-    found, position = await lease.read(PARTIALS, 0, 0, 10)
+    found, position = await read_on(lease, PARTIALS, 0, 0, 1)
     assert [r.value for r in found] == [b"partial"]
     assert position > found[0].offset
     assert await world.committed(ALERTS, 0) == [b"alert"]
-    (alert,), _ = await lease.read(ALERTS, 0, 0, 10)
+    (alert,), _ = await read_on(lease, ALERTS, 0, 0, 1)
     assert alert.key == b"deployment"
     assert alert.headers == (("schema-version", b"1"),)
     assert await lease.load_state() == {b"k": b"v"}
@@ -235,21 +235,15 @@ async def test_only_committed_partials_are_read(world: World) -> None:
     transport = await world.transport()
     owner, other = await take_lease(transport, 0), await take_lease(transport, 1)
     await other.commit([Outgoing(PARTIALS, 1, None, b"first")])
-    records, position = await owner.read(PARTIALS, 1, 0, 10)
+    records, position = await read_on(owner, PARTIALS, 1, 0, 1)
     assert [r.value for r in records] == [b"first"]
     transaction = await world.begin(PARTIALS, 1, b"open")
     again, position = await owner.read(PARTIALS, 1, position, 10)
     assert again == []
     await world.end(transaction, commit=False)
     await other.commit([Outgoing(PARTIALS, 1, None, b"second")])
-    values: list[bytes | None] = []
-    for _ in range(100):
-        records, position = await owner.read(PARTIALS, 1, position, 10)
-        values += [r.value for r in records]
-        if values:
-            break
-        await asyncio.sleep(0.02)
-    assert values == [b"second"]
+    records, _ = await read_on(owner, PARTIALS, 1, position, 1)
+    assert [r.value for r in records] == [b"second"]
     await owner.close()
     await other.close()
 
@@ -257,6 +251,7 @@ async def test_only_committed_partials_are_read(world: World) -> None:
 async def test_reading_goes_in_steps_of_the_limit_from_any_offset(world: World) -> None:
     lease = await take_lease(await world.transport())
     await lease.commit([Outgoing(JOURNAL, 0, None, value) for value in numbered(20)])
+    await read_on(lease, JOURNAL, 0, 0, 20)
     at, seen = 0, []
     while True:
         records, at = await lease.read(JOURNAL, 0, at, 6)

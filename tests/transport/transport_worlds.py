@@ -25,6 +25,7 @@ from monitor.transport.contract import (
     Fetched,
     Lease,
     Outgoing,
+    Record,
     Transport,
 )
 from monitor.transport.kafka import KafkaTransport, make_topics
@@ -168,10 +169,13 @@ class KafkaWorld:
         try:
             consumer.assign([tp])
             await consumer.seek_to_beginning(tp)
+            # To the end of what is decided or being decided: markers follow a commit by milliseconds.
             values: list[bytes | None] = []
-            while await consumer.position(tp) < (await consumer.end_offsets([tp]))[tp]:
-                for record in (await consumer.getmany(tp, timeout_ms=100)).get(tp, ()):
+            end: int | None = None
+            while end is None or await consumer.position(tp) < end:
+                for record in (await consumer.getmany(tp, timeout_ms=50)).get(tp, ()):
                     values.append(record.value)
+                end = end if end is not None else consumer.highwater(tp)
             return values
         finally:
             await consumer.stop()
@@ -191,6 +195,18 @@ async def take_lease(transport: Transport, partition: int = 0) -> Lease:
     lease = transport.lease(partition)
     await lease.fence()
     return lease
+
+
+async def read_on(lease: Lease, topic: str, partition: int, offset: int, n: int) -> tuple[list[Record], int]:
+    """At least `n` committed records of an internal topic, and the next offset."""
+    found: list[Record] = []
+    async with asyncio.timeout(5):
+        while True:
+            records, offset = await lease.read(topic, partition, offset, n)
+            found += records
+            if len(found) >= n:
+                return found, offset
+            await asyncio.sleep(0.01)
 
 
 async def fetch_all(lease: Lease, stream: str, patience_s: float = 5.0) -> tuple[list[bytes | None], Fetched]:

@@ -64,15 +64,15 @@ class TaskProducer:
                 await self._producer.begin_transaction()
                 for record in records:
                     topic, partition = self._route(record)
-                    sent.append(
-                        await self._producer.send(
-                            topic,
-                            value=record.value,
-                            key=record.key,
-                            partition=partition,
-                            headers=list(record.headers),
-                        )
+                    future = await self._producer.send(
+                        topic,
+                        value=record.value,
+                        key=record.key,
+                        partition=partition,
+                        headers=list(record.headers),
                     )
+                    future.add_done_callback(_failure)
+                    sent.append(future)
                 # A transaction commits although a send inside it failed: every one must have arrived.
                 await asyncio.gather(*sent)
                 await self._producer.commit_transaction()
@@ -88,9 +88,10 @@ class TaskProducer:
                 raise Fenced(f"{self._id}: a newer owner exists, or the transaction took too long") from error
             raise TransportError(f"{self._id}: commit failed: {causes[-1]!r}") from error
         finally:
-            # What nobody asked for would be logged as an error never retrieved.
-            for future in [*sent, self._producer._txn_manager.wait_for_transaction_end()]:
-                _failure(future)
+            # An outcome that nobody asked for would be logged as never retrieved.
+            ended = self._producer._txn_manager.wait_for_transaction_end()
+            if ended is not None:
+                ended.add_done_callback(_failure)
         self._failed = False
 
     async def stop(self) -> None:
@@ -107,10 +108,21 @@ async def stop_producer(producer: AIOKafkaProducer) -> None:
             await producer.stop()
     except (TimeoutError, KafkaError, OSError) as error:
         log.warning("a producer did not stop in order: %r", error)
-        await producer.client.close()
+        await _abandon(producer)
 
 
-def _failure(future: asyncio.Future[Any] | None) -> BaseException | None:
-    if future is None or not future.done() or future.cancelled():
-        return None
-    return future.exception()
+async def _abandon(producer: AIOKafkaProducer) -> None:
+    # aiokafka goes on trying for as long as it takes; a send delivered later would only be fenced, but its
+    # tasks would outlive us. Its sender awaits what it started, so each may need a cancellation of its own.
+    await producer.client.close()
+    producer._message_accumulator.fail_all(KafkaError("the producer was stopped"))
+    sender = producer._sender.sender_task
+    for _ in range(10):
+        if sender is None or sender.done():
+            return
+        sender.cancel()
+        await asyncio.wait([sender], timeout=0.1)
+
+
+def _failure(future: asyncio.Future[Any]) -> BaseException | None:
+    return future.exception() if future.done() and not future.cancelled() else None

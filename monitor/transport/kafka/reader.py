@@ -56,7 +56,7 @@ class LogReader:
                 elif time.monotonic() - moved > NO_PROGRESS_S:
                     raise TransportError(
                         f"{topic}-{partition}: stuck at {position} of {end} for {NO_PROGRESS_S:.0f} s; "
-                        "a transaction may be open that nobody ends"
+                        "a transaction is open that nobody ends; look with kafka-transactions find-hanging"
                     )
         except (KafkaError, OSError) as error:
             raise TransportError(f"{topic}-{partition}: cannot read the state: {error!r}") from error

@@ -18,7 +18,7 @@ from monitor.transport.kafka.options import ClientOptions, refused_options
 from monitor.transport.kafka.producer import TaskProducer, stop_producer
 from monitor.transport.kafka.reader import LogReader
 from monitor.transport.kafka.topics import check_topics
-from monitor.transport.partitioner import PARTITIONERS, Partitioner, murmur2_partition
+from monitor.wire.keys import murmur2, partition_of
 
 PUBLISH_TIMEOUT_S = 10.0
 
@@ -39,7 +39,7 @@ class KafkaTransport:
         topics: Mapping[str, str],
         *,
         inputs: Sequence[str] = (FEATURES, ORDERS),
-        partitioner: Partitioner = "murmur2",
+        partitioner: str = "murmur2",
         start: str | int = "latest",
         create_topics: bool = True,
         replication: int | None = None,
@@ -52,7 +52,7 @@ class KafkaTransport:
         self._group = group
         self._topics = dict(topics)
         self._inputs = tuple(inputs)
-        self._partitioner = PARTITIONERS.get(partitioner, murmur2_partition)
+        self._partitioner = partitioner
         self._start = start
         self._create = create_topics
         self._replication = replication
@@ -96,9 +96,9 @@ class KafkaTransport:
 
     def partition_for(self, topic: str, key: bytes) -> int:
         count = self._counts[topic]
-        if topic == COMMANDS:
-            return self._partitioner(key, count)
-        return murmur2_partition(key, count)
+        if topic == COMMANDS and self._partitioner != "unchecked":
+            return partition_of(key, count, self._partitioner)
+        return murmur2(key) % count
 
     async def publish(self, records: Sequence[Outgoing]) -> None:
         self._running()
