@@ -15,6 +15,7 @@ from monitor.daemon.group import Group
 from monitor.daemon.owner import Owner
 from monitor.daemon.pipeline import Inputs, Pipeline
 from monitor.daemon.restore import Restored, restore
+from monitor.engine import marks
 from monitor.errors import Poisoned
 from monitor.event_time.sequencer import InputMeta
 from monitor.models.scoring import Scorer
@@ -154,6 +155,16 @@ class PartitionTask:
         )
         for (name, _), fold in pipeline.folds.items():
             fold.restore(restored.records.get((TASK, name), {}))
+            if meta is None or name in restored.dropped:
+                pipeline.out.marks.append(
+                    marks.Effective(
+                        task=self._partition,
+                        deployment=name,
+                        digest=group.deployments[name].digest,
+                        watermark=pipeline.sequencer.watermark,
+                        offsets={stream: m.seek for stream, m in metas.items()},
+                    )
+                )
         return pipeline, self._owners(restored, partitions)
 
     def _owners(self, restored: Restored, partitions: int) -> list[Owner]:

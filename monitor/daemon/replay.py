@@ -19,6 +19,7 @@ from monitor.engine import marks
 from monitor.engine.deployment import DeploymentFold
 from monitor.engine.partials import Partial
 from monitor.engine.rows import UNMEASURED_NS, Scores, ScoreStatus
+from monitor.errors import StateError
 from monitor.event_time.sequencer import Behind
 from monitor.models.scoring import Scorer
 from monitor.state.records import Meta
@@ -42,6 +43,8 @@ class Journal:
     old: dict[str, dict[int, int]] = field(default_factory=dict)
     metas: dict[int, Meta] = field(default_factory=dict)
     ends: dict[str, int] = field(default_factory=dict)
+    firsts: dict[int, dict[str, int]] = field(default_factory=dict)
+    digests: dict[str, set[str]] = field(default_factory=dict)
 
     def add(self, mark: marks.Mark) -> None:
         """One mark; those of a task, and those of an owner, in the order of the journal."""
@@ -59,7 +62,8 @@ class Journal:
             case marks.Old():
                 self.old.setdefault(mark.deployment, {})[mark.at] = mark.age_ns
             case marks.Effective():
-                pass
+                self.firsts.setdefault(mark.task, mark.offsets)
+                self.digests.setdefault(mark.deployment, set()).add(mark.digest)
 
 
 class _Told:
@@ -196,6 +200,12 @@ class Replay:
         self._group, self._sink, self._progress = group, sink, progress
         self._journal = journal
         self._made: list[Scorer] = []
+        for name, digests in (journal.digests if journal else {}).items():
+            if name in group.deployments and digests != {group.deployments[name].digest}:
+                raise StateError(
+                    f"the journal of {name} was written under configuration {', '.join(sorted(digests))}, "
+                    f"this one is {group.deployments[name].digest}. Remedy: replay it with its own."
+                )
         numbers = tuple(range(tasks)) if plain else tuple(sorted(sources))
         self._owners = {
             name: _Owner(deployed, numbers, journal) for name, deployed in group.deployments.items()
@@ -265,7 +275,7 @@ class Replay:
         if not slowest:
             return False
         stream = min(slowest, key=pipeline.sequencer.streams.index)
-        records = self._before_end(partition, stream, next(streams[stream], []))
+        records = self._next(partition, stream, streams[stream])
         position = records[-1].offset + 1 if records else 0
         end = not records
         await pipeline.read(stream, records, position, 0, end=end)
@@ -277,13 +287,23 @@ class Replay:
         self._flush(partition, pipeline)
         return True
 
-    def _before_end(self, partition: int, stream: str, records: list[Record]) -> list[Record]:
-        """With a journal, rows at or beyond what the run had read are ignored."""
-        if self._journal is None:
-            return records
-        meta = self._journal.metas.get(partition)
-        read = meta.inputs[stream].read if meta and stream in meta.inputs else 0
-        return [record for record in records if record.offset < read]
+    def _next(self, partition: int, stream: str, batches: Batches) -> list[Record]:
+        """The next rows of an input, none at its end.
+
+        With a journal, rows before the run's first and beyond its last read one are ignored.
+        """
+        first, read = 0, None
+        if self._journal is not None:
+            meta = self._journal.metas.get(partition)
+            read = meta.inputs[stream].read if meta and stream in meta.inputs else 0
+            first = self._journal.firsts.get(partition, {}).get(stream, 0)
+        for records in batches:
+            if read is not None and records[0].offset >= read:
+                return []
+            kept = [r for r in records if r.offset >= first and (read is None or r.offset < read)]
+            if kept:
+                return kept
+        return []
 
     def _flush(self, partition: int, pipeline: Pipeline) -> None:
         pipeline.say_progress()

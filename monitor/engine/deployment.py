@@ -336,6 +336,11 @@ class DeploymentFold:
             self.at, self._changed, self._rings.since = state.at, state.changed, state.since
         return self.decider.restore(policy)
 
+    @staticmethod
+    def last_instant(record: bytes) -> int | None:
+        """The last evaluated instant that a `fold` record holds."""
+        return msgspec.msgpack.decode(record, type=_State).at
+
     def books(self) -> dict[str, dict[int, BookState]]:
         """By book, what each task last said of it."""
         return {book: dict(self.equity.tasks(book)) for book in self.equity.books}

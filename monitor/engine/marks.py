@@ -35,12 +35,16 @@ class Observed(msgspec.Struct, frozen=True, tag="observed", kw_only=True):
 
 
 class Effective(msgspec.Struct, frozen=True, tag="effective", kw_only=True):
-    """A task's panes are made under `digest` from `at` on."""
+    """A task's panes are made under `digest` from here on, and its inputs are read from these `offsets`.
+
+    Said when a task begins without state, and when it finds state of another configuration.
+    """
 
     task: int
     deployment: str
     digest: str
-    at: int
+    watermark: int
+    offsets: dict[str, int]
 
 
 class Start(msgspec.Struct, frozen=True, tag="start", kw_only=True):
