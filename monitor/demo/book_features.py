@@ -17,7 +17,7 @@ def book_features(book: BookStates) -> dict[str, Column]:
     """Columns (n,) float64 by name; NaN until a look back reaches into the data.
 
     `imbalance_L`: (bid - ask) / (bid + ask) volume of the best L levels, in [-1, 1]. `microprice_bps`: the
-    volume-weighted mid against the mid. `gap_*_bps`: distance of the tenth level from the best. `return_*`:
+    volume-weighted mid against the mid. `gap_*_ticks`: distance of the tenth level from the best. `return_*`:
     change of the mid. `volatility_*_bps`: root of the summed squared mid changes. `order_flow_*`: order flow
     imbalance of the best level (Cont, Kukanov, Stoikov 2014, eq. 4) over the volume that stood there, under
     tanh. `placed_rate_*`, `taken_rate_*`: orders a second. `placing_*`, `taking_*`: their bid less ask share.
@@ -39,9 +39,9 @@ def book_features(book: BookStates) -> dict[str, Column]:
         for n in (1, 5, 20)
     }
     columns["microprice_bps"] = (microprice / mid - 1) * 1e4
-    columns["spread_bps"] = (ask - bid) / mid * 1e4
-    columns["gap_bid_bps"] = (bid - book.bid_price[:, 9]) / mid * 1e4
-    columns["gap_ask_bps"] = (book.ask_price[:, 9] - ask) / mid * 1e4
+    columns["spread_ticks"] = ask - bid
+    columns["gap_bid_ticks"] = bid - book.bid_price[:, 9]
+    columns["gap_ask_ticks"] = book.ask_price[:, 9] - ask
     for seconds in (1, 5, 30):
         columns[f"return_{seconds}s_bps"] = (mid / look.value(mid, seconds) - 1) * 1e4
     columns["volatility_30s_bps"] = np.sqrt(look.sum(changes_bps**2, 30))

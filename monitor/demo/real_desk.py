@@ -49,7 +49,7 @@ ACTIVE_FEATURES = (
     "imbalance_5",
     "imbalance_20",
     "microprice_bps",
-    "spread_bps",
+    "spread_ticks",
     "order_flow_1s",
     "order_flow_5s",
     "return_1s_bps",
@@ -58,8 +58,8 @@ ACTIVE_FEATURES = (
 
 SHADOW_FEATURES = (
     "imbalance_5",
-    "gap_bid_bps",
-    "gap_ask_bps",
+    "gap_bid_ticks",
+    "gap_ask_ticks",
     "return_1s_bps",
     "return_5s_bps",
     "return_30s_bps",
@@ -243,14 +243,15 @@ deployments:
     policy:
       name: real
       rules:
-        - {{id: feature-drift, subject: deployment, metric: psi, window: 5m, above: 0.25, min_samples: 1000,
-           schedule: 60s, no_data: hold, severity: info, action: alert}}
+        # Far above the textbook's 0.25: ten minutes of a market say little about the next twenty.
+        - {{id: feature-drift, subject: deployment, metric: psi, window: 30m, above: 0.5, min_samples: 25000,
+           schedule: 60s, keep_firing_for: 10m, no_data: hold, severity: info, action: alert}}
         - {{id: shadow-agrees, subject: shadow, metric: rank_correlation, labels: {{role: shadow}},
            window: 5m, below: 0.1, min_samples: 1000, for: 60s, schedule: 5s, no_data: hold,
            severity: warning, action: demote}}
         - {{id: drawdown, subject: deployment, metric: drawdown, labels: {{role: active, fills: real}},
-           window: session, schedule: tick, above: 0.02, no_data: alert, severity: critical, action: kill,
-           scope: trading}}
+           window: session, schedule: tick, above: 0.02, keep_firing_for: 10m, no_data: alert,
+           severity: critical, action: kill, scope: trading}}
 """
 
 

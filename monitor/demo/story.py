@@ -236,6 +236,6 @@ deployments:
         - {{id: serving-answers, subject: active, metric: served_error_rate, window: 1m, above: 0.02,
            min_samples: 500, for: 3, no_data: hold, severity: critical, action: rollback}}
         - {{id: drawdown, subject: deployment, metric: drawdown, labels: {{role: active, fills: real}},
-           window: session, schedule: tick, above: 0.02, no_data: alert, severity: critical, action: kill,
-           scope: trading}}
+           window: session, schedule: tick, above: 0.02, keep_firing_for: 10m, no_data: alert,
+           severity: critical, action: kill, scope: trading}}
 """

@@ -238,4 +238,4 @@ def test_real_features_are_finite_after_the_longest_look_back_and_within_bounds(
         assert np.isfinite(column[warm]).all(), name
         if name.startswith(("imbalance", "placing", "taking_5s", "order_flow")):
             assert np.abs(column[warm]).max() <= 1.0, name
-    assert min(columns["spread_bps"]) > 0
+    assert min(columns["spread_ticks"]) >= 1
