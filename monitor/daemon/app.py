@@ -104,11 +104,14 @@ class App:
 
     async def _end(self, running: Mapping[int, asyncio.Task[None]]) -> None:
         """Let tasks commit and end; what is not done in time is cut off, and the log decides."""
-        for partition in running:
-            if partition in self._tasks:
-                self._tasks[partition].stop()
         if not running:
             return
+        for partition, supervisor in running.items():
+            task = self._tasks.get(partition)
+            if task is None:
+                supervisor.cancel()
+            else:
+                task.stop()
         _, late = await asyncio.wait(running.values(), timeout=STOP_WITHIN_S - 1)
         for task in late:
             task.cancel()
@@ -118,13 +121,19 @@ class App:
             self._log.warning("stopped_uncommitted", tasks=len(late))
 
     async def _supervise(self, partition: int) -> None:
-        """Run a partition task; start it afresh when it fails, since the log decides."""
-        crashes, pause = 0, BACKOFF_S[0]
-        while True:
+        """Run a partition task; start it afresh when it fails or was revoked, since the log decides."""
+        crashes, pause, stopped = 0, BACKOFF_S[0], False
+        while not stopped:
+            try:
+                lease = self._transport.lease(partition)
+            except TransportError as error:
+                self._log.info("not_ours_now", task=partition, why=str(error))
+                await asyncio.sleep(pause)
+                continue
             task = PartitionTask(
                 self._group,
                 self._transport,
-                partition,
+                lease,
                 self._board,
                 self._scorers,
                 self._log,
@@ -134,7 +143,7 @@ class App:
             self._tasks[partition] = task
             try:
                 await task.run()
-                return
+                stopped = task.stopping
             except TransportError as error:
                 self._log.warning("task_restarts", task=partition, error=str(error))
             except MonitorError as error:
@@ -155,9 +164,11 @@ class App:
                     )
                     return
             finally:
+                del self._tasks[partition]
                 await task.close()
-            pause = BACKOFF_S[0] if task.commits else min(2 * pause, BACKOFF_S[1])
-            await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+            if not stopped:
+                pause = BACKOFF_S[0] if task.commits else min(2 * pause, BACKOFF_S[1])
+                await asyncio.sleep(pause * random.uniform(0.5, 1.5))
 
     def _fail(self, error: MonitorError) -> None:
         self._failure = self._failure or error

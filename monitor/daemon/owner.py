@@ -31,11 +31,15 @@ class _Task:
 
 
 class Owner:
-    """One deployment's owner. `task_deadline`, `idle_grace` in ns."""
+    """One deployment's owner. `task_deadline`, `idle_grace` in ns.
+
+    Partials made under another configuration than `digest` are not folded: panes of two never mix.
+    """
 
     def __init__(
         self,
         name: str,
+        digest: str,
         fold: DeploymentFold,
         partitions: int,
         *,
@@ -43,7 +47,7 @@ class Owner:
         idle_grace: int,
         offsets: OwnerOffsets | None = None,
     ) -> None:
-        self.name = name
+        self.name, self._digest = name, digest
         self.fold = fold
         self.marks: list[marks.Mark] = []
         self._deadline, self._grace = task_deadline, idle_grace
@@ -67,7 +71,7 @@ class Owner:
             for record in records:
                 assert record.value is not None
                 partial = partials.decode(record.value)
-                if partial.deployment == self.name:
+                if (partial.deployment, partial.digest) == (self.name, self._digest):
                     task.waiting.append((record.offset, partial))
                     task.passed = partial.at if task.passed is None else max(task.passed, partial.at)
             if not task.waiting:

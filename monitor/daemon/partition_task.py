@@ -65,7 +65,7 @@ class PartitionTask:
         self,
         group: Group,
         transport: Transport,
-        partition: int,
+        lease: Lease,
         board: Board,
         scorers: Callable[[], Mapping[str, Scorer]],
         log: Log,
@@ -74,18 +74,18 @@ class PartitionTask:
         measured: bool,
         batch: int = 2048,
     ) -> None:
-        self._group, self._transport, self._partition, self._board = group, transport, partition, board
+        self._group, self._transport, self._lease, self._board = group, transport, lease, board
+        self._partition = lease.partition
         self._make_scorers, self._log, self._listener = scorers, log, listener
         self._measured, self._batch = measured, batch
-        self._lease: Lease = transport.lease(partition)
-        self._stopping = False
+        self.stopping = False
         self._said = NO_TIME
         self.commits = 0
         self.positions: dict[str, int] = {}
 
     def stop(self) -> None:
         """Finish the turn, commit, and end."""
-        self._stopping = True
+        self.stopping = True
 
     async def run(self) -> None:
         """Hold the partition until stopped or revoked.
@@ -103,7 +103,7 @@ class PartitionTask:
             while True:
                 fresh = await self._turn(lease, pipeline, owners)
                 now = self._transport.now_ns()
-                ending = self._stopping or lease.revoked
+                ending = self.stopping or lease.revoked
                 decided = any(owner.fold.decisions for owner in owners)
                 since = now - committed
                 interval = self._group.settings.transport.commit_interval_ns
@@ -179,6 +179,7 @@ class PartitionTask:
             owners.append(
                 Owner(
                     name,
+                    deployed.digest,
                     fold,
                     partitions,
                     task_deadline=deployed.settings.grids.task_deadline_ns,
