@@ -107,11 +107,11 @@ class App:
         if not running:
             return
         for partition, supervisor in running.items():
-            task = self._tasks.get(partition)
-            if task is None:
+            held = self._tasks.get(partition)
+            if held is None:
                 supervisor.cancel()
             else:
-                task.stop()
+                held.stop()
         _, late = await asyncio.wait(running.values(), timeout=STOP_WITHIN_S - 1)
         for task in late:
             task.cancel()
