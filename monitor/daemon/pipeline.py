@@ -29,6 +29,9 @@ from monitor.wire.table import NO_TIME, Table
 MEASURED_FAULTS = (ScoreStatus.ERROR, ScoreStatus.TIMEOUT)
 """Answers that a replay of the model would not give again."""
 
+SCORED_ROWS = 1024
+"""Rows scored at a time: the deadline is for these, so that catching up is not mistaken for slowness."""
+
 _STATUS_NAMES = {int(s): s.name.lower() for s in ScoreStatus}
 _json = msgspec.json.Encoder()
 
@@ -200,7 +203,12 @@ class Pipeline:
         """Answers of all roles, aligned with all rows; rows that enter nothing are not asked."""
         whole = len(entering) == len(features)
         asked = features if whole else features.take(entering)
-        answers = await self._scorers[deployed.name].score(asked["values"], asked)
+        scorer = self._scorers[deployed.name]
+        parts = []
+        for start in range(0, len(asked), SCORED_ROWS):
+            part = asked.take(slice(start, start + SCORED_ROWS))
+            parts.append(await scorer.score(part["values"], part))
+        answers = {role: Scores.concat([part[role] for part in parts]) for role in parts[0]}
         if self._predict:
             self._say_predictions(deployed, asked, answers)
         if self._measured:

@@ -1,19 +1,19 @@
-"""What a task hands to the folds: a released batch in folding order, with the answers of the models."""
+"""`Scores`: how a role answered a batch of feature rows; what models give and the folds take."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.wire.table import Table
+from monitor.wire.features import TIMEOUT_NS, UNKNOWN_NS
 
-TIMEOUT_NS = np.iinfo(np.int64).max
-"""Latency of an answer that never came: above every limit."""
+__all__ = ["TIMEOUT_NS", "UNMEASURED_NS", "ScoreStatus", "Scores"]
 
-UNMEASURED_NS = -1
+UNMEASURED_NS = UNKNOWN_NS
 """Latency where nothing was measured (replay without a journal)."""
 
 
@@ -44,15 +44,13 @@ class Scores:
         """The answers of some rows, in the order given."""
         return Scores(self.value[rows], self.status[rows], self.latency[rows])
 
-
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """Rows of one task in folding order: per stream sorted, with columns `eff` and final `fate`.
-
-    Across streams the order is by effective time, at equal times features, orders, outcomes.
-    """
-
-    features: Table | None
-    orders: Table | None
-    outcomes: Table | None
-    scores: dict[str, Scores]
+    @staticmethod
+    def concat(parts: Sequence[Scores]) -> Scores:
+        """The answers to all rows, in the order given."""
+        if len(parts) == 1:
+            return parts[0]
+        return Scores(
+            np.concatenate([part.value for part in parts]),
+            np.concatenate([part.status for part in parts]),
+            np.concatenate([part.latency for part in parts]),
+        )
