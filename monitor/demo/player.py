@@ -7,8 +7,8 @@ Two ways to map time, both safe however slow the machine is:
   so that a stalled process never looks like a silent stream: idleness, `max_future` and record timestamps are
   all judged in story time.
 - *A real broker*: its clock cannot be scaled. The story then starts at the wall clock's now and runs ahead of
-  it; records carry their story time as timestamp. What is judged by the wall clock lies behind the story and
-  can only hold the watermark back, never push it over rows that are still to come.
+  it, as far as a story lasts, so its configuration allows a `max_future` of an hour. What is judged by the
+  wall clock lies behind the story and can only hold the watermark back, never push it over rows to come.
 
 A step never covers more than `MAX_STEP_NS` of event time: after a stall the story goes on later, not faster.
 """
@@ -19,6 +19,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from monitor.demo.message import Message
+from monitor.transport.contract import Outgoing, Transport
 from monitor.transport.memory import MemoryLog
 
 STEP_S = 0.02
@@ -86,5 +87,14 @@ def into_memory(log: MemoryLog) -> Publish:
     async def publish(messages: Sequence[Message]) -> None:
         for message in messages:
             log.publish_input(message.stream, message.key, message.value, message.ts_ns)
+
+    return publish
+
+
+def into_transport(transport: Transport) -> Publish:
+    """Publishes through a started transport, outside any transaction; the key chooses the partition."""
+
+    async def publish(messages: Sequence[Message]) -> None:
+        await transport.publish([Outgoing(m.stream, None, m.key, m.value) for m in messages])
 
     return publish

@@ -178,28 +178,49 @@ def write_story(directory: Path, seed: int, start_ns: int = RECORDED_START_NS) -
     """
     shutil.copytree(MODELS, directory / "models", dirs_exist_ok=True)
     (directory / "reference.json").write_bytes(story_reference().to_bytes() + b"\n")
-    (directory / "config.yaml").write_text(story_config(start_ns, port=9464), encoding="utf-8")
+    config = story_config(start_ns, kind="kafka", port=9464, bootstrap_servers="localhost:9092", run="demo")
+    (directory / "config.yaml").write_text(config, encoding="utf-8")
     write_streams(directory, story(seed, start_ns))
 
 
-def story_config(start_ns: int, *, kind: str = "memory", models: Path = Path("models"), port: int = 0) -> str:
-    """The configuration of the story as YAML; `models` absolute or relative to the file."""
+def story_config(
+    start_ns: int,
+    *,
+    kind: str = "memory",
+    models: Path = Path("models"),
+    port: int = 0,
+    bootstrap_servers: str | None = None,
+    run: str | None = None,
+) -> str:
+    """The configuration of the story as YAML; `models` absolute or relative to the file.
+
+    `run` names the consumer group and prefixes the topics. Left out, it is `demo` without a broker; on one it
+    bears the story's start, so that each playing finds fresh topics and no state.
+    """
+    if run is None:
+        run = "demo" if bootstrap_servers is None else f"demo-{start_ns // 10**9:x}"
     instruments = "\n".join(
         f'  {x.symbol}: {{tick_size: "{x.tick:f}", lot_size: "{x.lot:f}", currency: {x.currency}}}'
         for x in LISTINGS
     )
-    promoted = datetime.fromtimestamp((start_ns - 10 * _MINUTE_NS) // 10**9, UTC).strftime(
-        "%Y-%m-%dT%H:%M:%SZ"
-    )
+    promoted = datetime.fromtimestamp((start_ns - 10 * _MINUTE_NS) // 10**9, UTC)
     return _CONFIG.format(
-        kind=kind, instruments=instruments, models=models, promoted=promoted, port=port, deployment=DEPLOYMENT
+        kind=kind,
+        client=f', client: {{bootstrap_servers: "{bootstrap_servers}"}}' if bootstrap_servers else "",
+        run=run,
+        instruments=instruments,
+        models=models,
+        promoted=promoted.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        port=port,
+        deployment=DEPLOYMENT,
     )
 
 
 _CONFIG = """\
 version: 1
-transport: {{kind: {kind}, group: demo, partitioner: murmur2, start: earliest, commit_interval: 100ms}}
-topics: {{features: features, orders: orders, commands: commands, prefix: sm-}}
+transport: {{kind: {kind}, group: {run}, partitioner: murmur2, start: earliest{client}}}
+topics: {{features: {run}-features, orders: {run}-orders, commands: {run}-commands, prefix: {run}-}}
+event_time: {{idle_grace: 5s, max_future: 1h}}
 instruments:
 {instruments}
 feature_schemas: [{models}/features.schema.json]
@@ -221,7 +242,7 @@ deployments:
     books: {{start_flat: true, mark_staleness: 5s, mark_band_bps: 50, max_spread_bps: 20, exec_horizon: 1d}}
     paper: {{target: sign, threshold: 0, quantity: "1", holding: 1s, latency: 50ms, fee_bps: "0.2"}}
     windows: [1m, 5m]
-    grids: {{evaluation_interval: 1s, tick: 100ms, task_deadline: 3s}}
+    grids: {{evaluation_interval: 1s, tick: 100ms, task_deadline: 30s}}
     policy:
       name: demo
       rules:

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from monitor.demo.message import Message
-from monitor.demo.player import MAX_STEP_NS, Playback, into_memory, play
+from monitor.demo.player import MAX_STEP_NS, Playback, into_memory, into_transport, play
 from monitor.transport.contract import FEATURES, ORDERS
-from monitor.transport.memory import MemoryLog
+from monitor.transport.memory import MemoryLog, MemoryTransport
 
 START_NS = 1_000 * 10**9
 
@@ -88,3 +88,14 @@ def test_records_in_the_memory_log_carry_story_time():
     assert [(r.value, r.timestamp_ns) for r in records] == [
         (m.value, m.ts_ns) for m in stream(50, 10_000_000)
     ]
+
+
+def test_messages_go_through_a_transport_to_the_partition_of_their_key():
+    log = MemoryLog(2, lambda: START_NS)
+    messages = [
+        Message(FEATURES, key, b"x%d" % i, START_NS)
+        for i, key in enumerate([b"BTCUSD", b"ETHUSD", b"BTCUSD"])
+    ]
+    asyncio.run(into_transport(MemoryTransport(log, "g"))(messages))
+    assert [r.value for r in log.committed(FEATURES, 1)] == [b"x0", b"x2"]
+    assert [r.value for r in log.committed(FEATURES, 0)] == [b"x1"]

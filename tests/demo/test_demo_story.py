@@ -176,6 +176,19 @@ def test_the_account_is_sound_until_it_bleeds_and_dies_before_the_end(told, rule
     assert value.max() > 1.2 * limit
 
 
+def test_each_playing_on_a_broker_has_its_own_group_and_topics(tmp_path):
+    names = []
+    for start_ns in (START_NS, START_NS + 60 * 10**9):
+        path = tmp_path / f"{start_ns}.yaml"
+        path.write_text(
+            story.story_config(start_ns, kind="kafka", bootstrap_servers="a:1,b:2"), encoding="utf-8"
+        )
+        found = load(path)
+        assert found.transport.client["bootstrap_servers"] == "a:1,b:2"
+        names.append({found.transport.group, *found.topics.by_stream().values()})
+    assert not names[0] & names[1]
+
+
 def test_the_active_does_not_look_at_the_broken_feature():
     rows = np.zeros((2, len(FEATURE_NAMES)), np.float32)
     rows[1, story.BROKEN_FEATURE] = 50.0
