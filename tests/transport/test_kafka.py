@@ -179,7 +179,7 @@ async def test_a_producer_that_hangs_in_a_transaction_is_overtaken(world: KafkaW
 
 
 async def test_a_send_that_fails_fails_the_commit(world: KafkaWorld) -> None:
-    """aiokafka would commit what remains: a kill switch could be lost while its state says that it was sent."""
+    """aiokafka would commit what remains: a kill could be lost while the state says that it was sent."""
     transport = await world.transport()
     lease = await take_lease(transport)
     records = [Outgoing(STATE, 0, b"k", b"sent"), Outgoing(PARTIALS, 0, None, b"x" * (2 << 20))]

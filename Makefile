@@ -1,0 +1,61 @@
+# Everything a checkout needs is set up by the targets themselves; only Python 3.11+ must be there
+# (tests also: Java 17+ and Maven, or a broker named in KAFKA_BOOTSTRAP_SERVERS).
+
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: help demo install test lint proof bench lock clean
+
+help:
+	@echo "make demo    play the demo in this terminal"
+	@echo "make test    all tests, some against a real Kafka that they start"
+	@echo "make lint    ruff and mypy"
+	@echo "make proof   the slow tests alone, one line each"
+	@echo "make bench   what an event costs, as ratios"
+	@echo "make lock    pin the dependencies anew"
+
+demo: .venv/runtime-installed
+	$(BIN)/shadow-monitor demo $(ARGS)
+
+install: .venv/dev-installed
+
+test: install
+	$(BIN)/pytest $(ARGS)
+
+lint: install
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+proof: install
+	$(BIN)/pytest -m slow -v $(ARGS)
+
+bench: install
+	set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done
+
+.venv/created:
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; name one: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/runtime-installed: .venv/created requirements.lock pyproject.toml
+	$(PIP) install --quiet --require-hashes -r requirements.lock
+	$(PIP) install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/dev-installed: .venv/runtime-installed requirements-dev.lock
+	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	@touch $@
+
+# The locks hold hashes and no address: where packages come from is the machine's affair.
+COMPILE := $(BIN)/pip-compile --quiet --upgrade --all-build-deps --generate-hashes --allow-unsafe --strip-extras \
+	--no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
+
+lock: install
+	$(PIP) install --quiet pip-tools
+	$(COMPILE) -o requirements.lock pyproject.toml
+	$(COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+
+clean:
+	rm -rf .venv build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis
