@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 
 from aiokafka import TopicPartition
 from aiokafka.errors import KafkaError, OffsetOutOfRangeError
@@ -28,29 +30,52 @@ class LogReader:
         self._next: dict[TopicPartition, int] = {}
 
     async def latest(self, topic: str, partition: int) -> dict[bytes, bytes]:
-        """Latest committed value by key of a compacted partition, tombstones left out.
-
-        Reads up to the end that uncommitted records had too when reading began: what lies before it is either
-        committed by then or never. Done when the position is there, for the last offset may be a marker.
-        """
-        tp = TopicPartition(topic, partition)
+        """Latest committed value by key of a compacted partition, tombstones left out."""
         values: dict[bytes, bytes] = {}
-        end: int | None = None
-        try:
-            await self._begin(tp, await self._first(tp))
-            at, moved = -1, time.monotonic()
-            while True:
-                batches = await self._consumer.getmany(tp, timeout_ms=WAIT_MS)
-                for record in batches.get(tp, ()):
+        async with aclosing(self.scan(topic, partition)) as batches:
+            async for records in batches:
+                for record in records:
+                    assert record.key is not None, "compacted topics refuse null keys"
                     if record.value is None:
                         values.pop(record.key, None)
                     else:
                         values[record.key] = record.value
+        return values
+
+    async def scan(
+        self, topic: str, partition: int, offset: int | None = None, end: int | None = None
+    ) -> AsyncGenerator[list[Record], None]:
+        """Committed records from `offset` (None: where the log begins) and before `end`, in batches.
+
+        Without `end`, up to the end that uncommitted records had too when reading began: what lies before it
+        is either committed by then or never. Done when the position is there, for the last offset may be a
+        marker.
+
+        Raises:
+            TransportError: the broker, or `offset` is no longer in the log.
+        """
+        tp = TopicPartition(topic, partition)
+        try:
+            first = await self._first(tp)
+            if offset is not None and offset < first:
+                raise TransportError(
+                    f"{topic}-{partition}: offset {offset} is no longer in the log, which begins at {first}"
+                )
+            begin = first if offset is None else offset
+            if end is not None and begin >= end:
+                return
+            await self._begin(tp, begin)
+            at, moved = -1, time.monotonic()
+            while True:
+                batches = await self._consumer.getmany(tp, timeout_ms=WAIT_MS)
+                records = [to_record(r) for r in batches.get(tp, ()) if end is None or r.offset < end]
                 if end is None and self._consumer.last_poll_timestamp(tp) is not None:
                     end = self._consumer.highwater(tp)
                 position = await self._consumer.position(tp)
+                if records:
+                    yield records
                 if end is not None and position >= end:
-                    return values
+                    return
                 if position > at:
                     at, moved = position, time.monotonic()
                 elif time.monotonic() - moved > NO_PROGRESS_S:
@@ -59,7 +84,7 @@ class LogReader:
                         "a transaction is open that nobody ends; look with kafka-transactions find-hanging"
                     )
         except (KafkaError, OSError) as error:
-            raise TransportError(f"{topic}-{partition}: cannot read the state: {error!r}") from error
+            raise TransportError(f"{topic}-{partition}: cannot be read: {error!r}") from error
         finally:
             self._forget(tp)
 

@@ -110,6 +110,26 @@ async def check_topics(
         raise TransportError(f"cannot reach Kafka at {options.bootstrap}: {error!r}") from error
 
 
+async def count_partitions(options: ClientOptions, topics: Mapping[str, str]) -> dict[str, int]:
+    """Partition counts by logical name of `topics` (logical -> real), for who only reads.
+
+    Raises:
+        TransportError: the broker cannot be reached, or topics are missing.
+    """
+    try:
+        async with _admin(options) as admin:
+            found = await _describe(admin, topics.values())
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise TransportError(f"cannot reach Kafka at {options.bootstrap}: {error!r}") from error
+    missing = sorted(real for real in topics.values() if real not in found)
+    if missing:
+        raise TransportError(
+            f"there is no topic {', '.join(missing)} at {options.bootstrap}; is this the configuration "
+            "(topics.prefix) that the daemon ran with?"
+        )
+    return {logical: found[real].partitions for logical, real in topics.items()}
+
+
 @asynccontextmanager
 async def _admin(options: ClientOptions) -> AsyncIterator[AIOKafkaAdminClient]:
     client = options.admin()
@@ -178,7 +198,7 @@ async def _create(admin: AIOKafkaAdminClient, topics: Sequence[NewTopic]) -> Non
     # Brokers learn of a new topic a moment after the controller has made it.
     names = {topic.name for topic in topics}
     async with asyncio.timeout(VISIBLE_TIMEOUT_S):
-        while names - (await _describe(admin, names)).keys():  # noqa: ASYNC110
+        while names - (await _describe(admin, names)).keys():
             await asyncio.sleep(0.02)
 
 
