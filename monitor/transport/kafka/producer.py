@@ -37,6 +37,7 @@ class TaskProducer:
 
     async def start(self) -> None:
         """Take a new epoch; ends when the predecessor's transaction is over, one way or the other."""
+        await self.stop()
         producer = self._options.producer(
             transactional_id=self._id, transaction_timeout_ms=TRANSACTION_TIMEOUT_MS
         )
