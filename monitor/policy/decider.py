@@ -30,6 +30,9 @@ from monitor.stats.estimate import Estimate, Status
 
 __all__ = ["Answer", "Decider", "Proof", "Step", "Subjects"]
 
+_ChainRecord = tuple[int, str, str | None]
+"""Sequence and hash of the chain's head, and the id of the last event."""
+
 
 class Step(NamedTuple):
     """Events of one instant, and whether `age_ns` changed what was decided: then it must be journaled."""
@@ -84,6 +87,12 @@ class Decider:
     def head(self) -> Head:
         """Head of the audit chain."""
         return self._log.head
+
+    @staticmethod
+    def head_in(record: bytes) -> Head:
+        """The head of the audit chain that a `chain` record holds."""
+        sequence, sealed, _ = msgspec.msgpack.decode(record, type=_ChainRecord)
+        return Head(sequence, sealed)
 
     def state(self, rule: Rule) -> RuleState:
         """What a rule remembers; `.phase` is its phase."""
@@ -260,7 +269,7 @@ class Decider:
                 epoch, rolled_back = msgspec.msgpack.decode(value, type=tuple[int, int | None])
                 self.latches.epoch, self.latches.last_rollback_ns = epoch, rolled_back
             case "chain":
-                sequence, sealed, last = msgspec.msgpack.decode(value, type=tuple[int, str, str | None])
+                sequence, sealed, last = msgspec.msgpack.decode(value, type=_ChainRecord)
                 self._log.restore(Head(sequence, sealed), last)
             case "silence":
                 self._silence = msgspec.msgpack.decode(value, type=Silence)
