@@ -1,4 +1,5 @@
-"""`events`: decisions as a person reads them, followed as they come, or their audit chain verified."""
+"""`events`: decisions as a person reads them, followed as they come, or their audit chain verified; of a file
+or of the alert topic of a running daemon."""
 
 from __future__ import annotations
 
@@ -12,6 +13,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
+from monitor.cli.configuration import load_configuration, show_problems
+from monitor.errors import ConfigError, MonitorError
 from monitor.policy.chain import Head, verify
 from monitor.policy.events import EventType
 
@@ -34,8 +37,14 @@ _SIGNS = {"above": ">", "below": "<"}
 
 
 def events(
-    file: Annotated[Path, typer.Argument(help="Events, one JSON object a line, as `replay` writes them.")],
-    follow: Annotated[bool, typer.Option("--follow", help="Go on as the file grows.")] = False,
+    file: Annotated[
+        Path | None, typer.Argument(help="Events, one JSON object a line, as `replay` writes them.")
+    ] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Instead of a file: a daemon's configuration, for its alert topic."),
+    ] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on as events come.")] = False,
     check: Annotated[
         bool, typer.Option("--verify", help="Verify the audit chain: exit 1 with what is wrong.")
     ] = False,
@@ -55,11 +64,9 @@ def events(
     console = Console(markup=False, highlight=False, soft_wrap=True)
     if check and (follow or kind):
         raise _bad_usage("--verify reads a whole chain. Remedy: leave out --follow and --type.")
-    if not file.is_file():
-        raise _bad_usage(f"{file}: no such file. Remedy: name an events.jsonl.")
     wanted = None if kind is None else _event_type(kind)
-    lines = read_lines(file, follow)
     try:
+        lines = _source(file, config, follow)
         if check:
             key = None if audit_key is None else audit_key.read_bytes().strip()
             holds = asyncio.run(show_verification(lines, console, _heads(head or []), first, key))
@@ -67,8 +74,28 @@ def events(
             holds = asyncio.run(show(lines, console, wanted))
     except KeyboardInterrupt:
         return
+    except ConfigError as error:
+        show_problems(Console(stderr=True), error.problems)
+        raise typer.Exit(BAD_USAGE) from None
+    except MonitorError as error:
+        console.print(f"events: {error}", style="red")
+        raise typer.Exit(FAILED) from None
     if not holds:
         raise typer.Exit(FAILED)
+
+
+def _source(file: Path | None, config: Path | None, follow: bool) -> AsyncIterator[bytes]:
+    if (file is None) == (config is None):
+        raise _bad_usage("one source is needed. Remedy: name a FILE, or the daemon's --config.")
+    if config is not None:
+        # Reading a file needs no client.
+        from monitor.cli.kafka import read_alerts
+
+        return read_alerts(load_configuration(config), config, follow)
+    assert file is not None
+    if not file.is_file():
+        raise _bad_usage(f"{file}: no such file. Remedy: name an events.jsonl.")
+    return read_lines(file, follow)
 
 
 async def read_lines(file: Path, follow: bool) -> AsyncIterator[bytes]:
@@ -93,7 +120,7 @@ async def read_lines(file: Path, follow: bool) -> AsyncIterator[bytes]:
 
 
 async def show(lines: AsyncIterator[bytes], console: Console, wanted: EventType | None) -> bool:
-    """Print events (of one type); False if a line was none."""
+    """Print events, of one type or all but heartbeats; False if a line was none."""
     good, position = True, 0
     async for line in lines:
         position += 1
@@ -103,7 +130,7 @@ async def show(lines: AsyncIterator[bytes], console: Console, wanted: EventType 
         if event is None:
             console.print(f"line {position} is no event: {line[:80]!r}", style="red")
             good = False
-        elif wanted is None or event.get("type") == wanted:
+        elif event.get("type") == wanted or (wanted is None and event.get("type") != EventType.HEARTBEAT):
             console.print(describe(event))
     return good
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import AsyncIterator, Collection
+from contextlib import aclosing
 from pathlib import Path
+from typing import Final
 
 from monitor.errors import ConfigError, Problem
 from monitor.settings.configuration import Settings
+from monitor.transport.contract import ALERTS
 from monitor.transport.kafka import KafkaLog
+
+POLL_S: Final = 0.2
 
 
 def require_kafka(settings: Settings, config: Path) -> None:
@@ -31,3 +37,23 @@ def kafka_log(settings: Settings, config: Path, topics: Collection[str]) -> Kafk
     require_kafka(settings, config)
     client = settings.transport.client_options(settings.directory)
     return KafkaLog(client, settings.topics.by_stream(), topics)
+
+
+async def read_alerts(settings: Settings, config: Path, follow: bool) -> AsyncIterator[bytes]:
+    """All events of a daemon's alert topic; with `follow` for ever, as they are committed.
+
+    Raises:
+        ConfigError, TransportError.
+    """
+    read: dict[int, int] = {}
+    async with kafka_log(settings, config, [ALERTS]) as log:
+        while True:
+            for partition in range(log.partitions(ALERTS)):
+                async with aclosing(log.scan(ALERTS, partition, read.get(partition))) as batches:
+                    async for records in batches:
+                        for record in records:
+                            read[partition] = record.offset + 1
+                            yield record.value or b""
+            if not follow:
+                return
+            await asyncio.sleep(POLL_S)
