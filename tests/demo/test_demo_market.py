@@ -71,7 +71,7 @@ def test_features_are_standard_and_the_first_four_predict_the_next_second(health
     ahead = mid[20:] / mid[:-20] - 1
     features = healthy["features"][own][:-20]
     signal = features[:, : len(SIGNAL_WEIGHTS)] @ np.array(SIGNAL_WEIGHTS)
-    # By construction: 2.6 bps of drift a standard deviation against about 4 bps of everything else.
+    # This seed: 2.3 bps a standard deviation of signal, of 4.5 bps in all; a correlation of 0.48.
     assert spearmanr(signal, ahead)[0] > 0.3
     # 2,380 overlapping, autocorrelated rows: about 100 independent ones, a standard error of 0.1.
     assert abs(spearmanr(features[:, 10:].sum(axis=1), ahead)[0]) < 0.35
