@@ -141,7 +141,7 @@ async def test_lag_tools_see_how_far_a_group_has_committed(
     tool.assign([tp])
     try:
         async with asyncio.timeout(10):
-            while await tool.committed(tp) != 5:  # noqa: ASYNC110
+            while await tool.committed(tp) != 5:
                 await asyncio.sleep(0.1)
     finally:
         await tool.stop()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import Collection, Mapping
 
 from aiokafka import ConsumerRecord, TopicPartition
@@ -16,71 +15,16 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.errors import IllegalStateError, KafkaError, OffsetOutOfRangeError
 
 from monitor.errors import TransportError
-from monitor.transport.contract import Fetched, Record
+from monitor.transport.contract import Fetched
 from monitor.transport.kafka.assignor import StickyByNumber
 from monitor.transport.kafka.options import ClientOptions
+from monitor.transport.kafka.queue import MS, QUEUE_LIMIT, InputQueue
 
 log = logging.getLogger(__name__)
 
 POLL_MS = 50
-QUEUE_LIMIT = 8192
-"""Records of one input that may wait for their task; beyond it the partition is paused."""
-
 LAG_INTERVAL_S = 5.0
 STOP_TIMEOUT_S = 3.0
-MS = 1_000_000
-
-
-def to_record(record: ConsumerRecord) -> Record:
-    """aiokafka's record as the contract has it."""
-    return Record(record.offset, record.timestamp * MS, record.key, record.value, record.headers)
-
-
-class InputQueue:
-    """Records of one input partition on their way to its task.
-
-    `polled` is when the broker last answered for the partition, `polled_before` when it had answered before
-    that (ms). aiokafka sends a node its next fetch only after the answer to the one before, so the fetch
-    behind the newest answer was sent not earlier than `polled_before`; nobody has to time the sending.
-    """
-
-    __slots__ = ("_chunks", "end", "polled", "polled_before", "position", "size", "wanted")
-
-    def __init__(self, position: int) -> None:
-        self._chunks: deque[tuple[list[ConsumerRecord], int]] = deque()
-        self.position = self.end = position
-        self.size = 0
-        self.wanted = False
-        self.polled: int | None = None
-        self.polled_before: int | None = None
-
-    def put(self, records: list[ConsumerRecord], end: int) -> None:
-        """Add what a poll brought; `end` is the consumer's position after it."""
-        self._chunks.append((records, end))
-        self.size += len(records)
-        self.end = end
-
-    def take(self, limit: int) -> list[Record]:
-        """At most `limit` records; moves `position` behind them."""
-        taken: list[Record] = []
-        while self._chunks and len(taken) < limit:
-            records, end = self._chunks[0]
-            room = limit - len(taken)
-            if len(records) <= room:
-                self._chunks.popleft()
-                taken += map(to_record, records)
-                self.position = end
-            else:
-                self._chunks[0] = (records[room:], end)
-                taken += map(to_record, records[:room])
-                self.position = records[room].offset
-        self.size -= len(taken)
-        return taken
-
-    def observe(self, polled: int | None) -> None:
-        """Note when the broker last answered for this partition."""
-        if polled != self.polled:
-            self.polled_before, self.polled = self.polled, polled
 
 
 class TaskInputs:

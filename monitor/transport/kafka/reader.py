@@ -12,8 +12,8 @@ from aiokafka.errors import KafkaError, OffsetOutOfRangeError
 
 from monitor.errors import TransportError
 from monitor.transport.contract import Record
-from monitor.transport.kafka.consumer import to_record
 from monitor.transport.kafka.options import ClientOptions
+from monitor.transport.kafka.queue import to_record
 
 WAIT_MS = 20
 NO_PROGRESS_S = 30.0
