@@ -118,7 +118,10 @@ class Page:
         self._families: dict[str, Metric] = {}
 
     def __iter__(self) -> Iterator[Metric]:
-        return iter(self._families.values())
+        for family in self._families.values():
+            # OpenMetrics wants the quantiles of one summary side by side.
+            family.samples.sort(key=lambda s: sorted((s.labels | {"quantile": ""}).items()))
+            yield family
 
     def own(self, name: str, labels: Mapping[str, str], value: float = 1.0) -> None:
         """A sample of one of `OWN`; an info has the value 1."""
