@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import time
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -38,7 +39,8 @@ def run(
         group = Group(load_configuration(config), config)
         log = configure(group.settings.log.format, group.settings.log.level)
         transport = kafka(group.settings, config, instance or socket.gethostname())
-        code = asyncio.run(serve_group(group, transport, log))
+        app = app_of(group, transport, log, bound=lambda url: log.info("http", url=url))
+        code = asyncio.run(app.run())
     except ConfigError as error:
         show_problems(Console(stderr=True), error.problems)
         raise typer.Exit(BAD_CONFIGURATION) from None
@@ -80,14 +82,21 @@ def kafka(settings: Settings, config: Path, instance: str | None) -> KafkaTransp
     )
 
 
-async def serve_group(group: Group, transport: Transport, log: Log) -> int:
-    """Run the daemon over a transport, with its HTTP beside it; the exit code."""
+def app_of(
+    group: Group,
+    transport: Transport,
+    log: Log,
+    *,
+    bound: Callable[[str], object],
+    services: tuple[Callable[[], Awaitable[None]], ...] = (),
+) -> App:
+    """The daemon over a transport, with its HTTP beside it; `bound` hears the address."""
     readiness = Readiness()
     exporter = Exporter(group, readiness)
     http = group.settings.http
 
     async def listen() -> None:
-        await serve(http.host, http.port, exporter, readiness, bound=lambda url: log.info("http", url=url))
+        await serve(http.host, http.port, exporter, readiness, bound=bound)
 
     def scorer(deployed: Deployed) -> Scorer:
         return OnnxScorer(
@@ -97,13 +106,12 @@ async def serve_group(group: Group, transport: Transport, log: Log) -> int:
             time.perf_counter_ns,
         )
 
-    app = App(
+    return App(
         group,
         transport,
         lambda: group.scorers(scorer),
         log,
         exporter,
         measured=True,
-        services=(listen,),
+        services=(listen, *services),
     )
-    return await app.run()
