@@ -95,6 +95,7 @@ class App:
             while True:
                 assigned = await self._transport.assigned()
                 self._log.info("assigned", partitions=sorted(assigned))
+                self._listener.assigned(assigned)
                 for partition in [p for p in running if p not in assigned]:
                     await self._end({partition: running.pop(partition)})
                 for partition in sorted(assigned - running.keys()):
@@ -165,6 +166,7 @@ class App:
                     return
             finally:
                 del self._tasks[partition]
+                self._listener.lost(partition)
                 await task.close()
             if not stopped:
                 pause = BACKOFF_S[0] if task.commits else min(2 * pause, BACKOFF_S[1])

@@ -6,7 +6,7 @@ memory; the log decides.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -49,10 +49,24 @@ class Board:
 class Listener(Protocol):
     """Who is shown what a task does, for metrics and readiness."""
 
-    def restored(self, task: int) -> None: ...
+    def assigned(self, partitions: Collection[int]) -> None:
+        """These partitions, and no others, are this process's."""
+        ...
+
+    def restored(self, task: int, owned: Collection[str]) -> None:
+        """A task has its state back; `owned` are the deployments it decides for."""
+        ...
+
     def folded(self, pipeline: Pipeline, task: int) -> None: ...
     def evaluated(self, owner: Owner) -> None: ...
+    def published(self, owner: Owner) -> None:
+        """A commit has made an owner's decisions durable; it still holds them."""
+        ...
+
     def committed(self, task: int, records: int, seconds: float) -> None: ...
+    def lost(self, task: int) -> None:
+        """A task has ended, for whatever reason."""
+        ...
 
 
 class PartitionTask:
@@ -97,7 +111,7 @@ class PartitionTask:
         try:
             await lease.fence()
             pipeline, owners = await self._restore(lease, scorers)
-            self._listener.restored(self._partition)
+            self._listener.restored(self._partition, [owner.name for owner in owners])
             committed = self._transport.now_ns()
             beat = 0
             while True:
@@ -232,6 +246,7 @@ class PartitionTask:
         await lease.commit(records)
         self.commits += 1
         for owner in owners:
+            self._listener.published(owner)
             owner.marks, owner.fold.decisions = [], []
         self._board.tasks[self._partition] = (
             pipeline.sequencer.watermark,
