@@ -5,10 +5,11 @@ PYTHON ?= python3
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: help demo install test lint proof bench lock clean
+.PHONY: help demo real install test lint proof bench lock clean
 
 help:
 	@echo "make demo    play the demo in this terminal"
+	@echo "make real    thirty minutes of a real order book, replayed; its report"
 	@echo "make test    all tests, some against a real Kafka that they start"
 	@echo "make lint    ruff and mypy"
 	@echo "make proof   the slow tests alone, one line each"
@@ -17,6 +18,12 @@ help:
 
 demo: .venv/runtime-installed
 	$(BIN)/shadow-monitor demo $(ARGS)
+
+real: install
+	rm -rf out/real
+	$(BIN)/python -m monitor.demo.real_desk out/real
+	$(BIN)/shadow-monitor replay --config out/real/config.yaml --features out/real/features.jsonl \
+		--orders out/real/orders.jsonl --out out/real/out
 
 install: .venv/dev-installed
 

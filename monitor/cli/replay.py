@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from monitor.cli.configuration import BAD_CONFIGURATION, load_configuration, show_problems
 from monitor.cli.events import describe
+from monitor.cli.summary import show
 from monitor.daemon.group import Deployed, Group
 from monitor.daemon.pipeline import Output
 from monitor.daemon.recording import count_partitions, dead_letter_line, read_journal, recorded, sources
@@ -56,6 +57,8 @@ def replay(
     decisions = _decisions(done)
     for event in decisions:
         console.print(describe(_plain(event)))
+    for name, fold in done.folds.items():
+        show(console, name, fold, done.as_of_ns[name])
     console.print(f"{len(decisions)} events, report in {out / 'report.json'}", markup=False)
     if any(event.type in wanted and event.data.phase != "resolved" for event in decisions):
         raise typer.Exit(1)
