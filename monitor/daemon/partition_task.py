@@ -168,7 +168,7 @@ class PartitionTask:
             predict=group.settings.topics.predictions is not None,
         )
         for (name, _), fold in pipeline.folds.items():
-            fold.restore(restored.records.get((TASK, name), {}))
+            fold.restore(restored.records.get((TASK, name), {}), pipeline.sequencer.watermark)
             if meta is None or name in restored.dropped:
                 pipeline.out.marks.append(
                     marks.Effective(

@@ -43,6 +43,7 @@ class _State(msgspec.Struct, frozen=True, array_like=True):
     at: int | None
     changed: int | None
     since: int | None
+    missing: tuple[int, ...]
 
 
 class DeploymentFold:
@@ -164,8 +165,7 @@ class DeploymentFold:
         changed = self._changed is None or missing != self._missing
         for task in sorted(parts):
             for partial in parts[task]:
-                changed = changed or partial.changes
-                self._fold_one(task, partial, closed)
+                changed |= self._fold_one(task, partial, closed)
         for start in sorted(closed):
             self._rings.add(start, closed[start])
         self.at, self._missing = at, missing
@@ -178,7 +178,9 @@ class DeploymentFold:
         self.equity.take(at, missing=bool(missing))
         self._dirty.add("fold")
 
-    def _fold_one(self, task: int, partial: Partial, closed: dict[int, Pane]) -> None:
+    def _fold_one(self, task: int, partial: Partial, closed: dict[int, Pane]) -> bool:
+        """Whether it said anything new: a task that has restarted says its books and open pane again."""
+        changed = bool(partial.closed)
         for pane in partial.closed:
             decoded = Pane.decode(pane.pane, self._kinds, self.grid.pane)
             if pane.start in closed:
@@ -187,15 +189,17 @@ class DeploymentFold:
                 closed[pane.start] = decoded
             self._count(decoded)
         if partial.books is not None:
-            self.equity.fold(task, partial.books)
+            changed |= self.equity.fold(task, partial.books)
         if partial.open is not None:
-            start, said, offsets = self._open.get(task, (None, {}, {}))
-            if start != partial.open.start:
-                said = {}
-            said = {**said, **partial.open.pane.statistics}
-            offsets = partial.open.pane.offsets
-            self._open[task] = (partial.open.start, said, offsets)
-            self._dirty.add(f"open/{task}")
+            before = self._open.get(task)
+            start, saying = partial.open.start, partial.open.pane
+            said = before[1] if before is not None and before[0] == start else {}
+            opened = (start, {**said, **saying.statistics}, saying.offsets)
+            if opened != before:
+                self._open[task] = opened
+                self._dirty.add(f"open/{task}")
+                changed = True
+        return changed
 
     def _count(self, pane: Pane) -> None:
         """Fates and rejections count for ever, beyond every window."""
@@ -303,7 +307,8 @@ class DeploymentFold:
         for task in [int(key.split("/")[1]) for key in self._dirty if key.startswith("open/")]:
             out[f"open/{task}"] = msgspec.msgpack.encode(self._open[task])
         if "fold" in self._dirty:
-            out["fold"] = msgspec.msgpack.encode(_State(self.at, self._changed, self._rings.since))
+            missing = tuple(sorted(self._missing))
+            out["fold"] = msgspec.msgpack.encode(_State(self.at, self._changed, self._rings.since, missing))
         if "totals" in self._dirty:
             totals = {key: total.to_bytes() for key, total in sorted(self.totals.items())}
             out["totals"] = msgspec.msgpack.encode(totals)
@@ -334,6 +339,7 @@ class DeploymentFold:
         if "fold" in records:
             state = msgspec.msgpack.decode(records["fold"], type=_State)
             self.at, self._changed, self._rings.since = state.at, state.changed, state.since
+            self._missing = frozenset(state.missing)
         return self.decider.restore(policy)
 
     @staticmethod

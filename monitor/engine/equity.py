@@ -107,11 +107,13 @@ class EquitySequences:
         """Keys of all books."""
         return tuple(self._books)
 
-    def fold(self, task: int, books: Mapping[str, BookState]) -> None:
-        """A task's books as of its latest instant."""
+    def fold(self, task: int, books: Mapping[str, BookState]) -> bool:
+        """A task's books as of its latest instant; whether they differ from what it last said."""
+        changed = False
         for name, state in books.items():
-            if name not in self._books:
+            if name not in self._books or self._books[name].tasks.get(task) == state:
                 continue
+            changed = True
             book = self._books[name]
             book.tasks[task] = state
             self._dirty.add(f"book/{name}/{task}")
@@ -127,6 +129,7 @@ class EquitySequences:
                     elif (a, b) != ("0", "0"):
                         book.foreign = True
             book.sums = (cash, value, transfers)
+        return changed
 
     def take(self, at: int, *, missing: bool) -> None:
         """All tasks have said their books at `at`, but for the missing ones: those stand as last said."""

@@ -347,11 +347,13 @@ class TaskFold:
             self._dirty = False
         return out
 
-    def restore(self, records: Mapping[str, bytes]) -> None:
-        """Go on from committed records."""
+    def restore(self, records: Mapping[str, bytes], watermark: int) -> None:
+        """Go on from records committed at `watermark`: every instant up to there has been said."""
         if "fold" in records:
             state = msgspec.msgpack.decode(records["fold"], type=FoldState)
             self._first, self._at, self._pane_start = state.first, state.at, state.pane_start
+            if self._at is not None:
+                self._at = max(self._at, watermark - watermark % self._grid.tick)
             encoded = msgspec.msgpack.decode(records["pane"], type=PaneBytes)
             self._pane = Pane.decode(encoded, self._kinds, self._grid.pane)
             self._unsaid = set(self._pane.statistics)
