@@ -102,16 +102,16 @@ def test_names_follow_the_rules_of_promtool(desk):
 
 
 def test_the_page_is_open_metrics_where_that_is_asked_for(desk):
-    body, content_type = desk.exporter.render("application/openmetrics-text; version=1.0.0")
+    body, content_type = fresh(desk).render("application/openmetrics-text; version=1.0.0")
     assert content_type.startswith("application/openmetrics-text")
     assert {f.name for f in read_openmetrics(body.decode())} >= {"shadow_monitor_rows", "shadow_monitor_psi"}
 
 
 def test_a_scrape_takes_less_than_50_ms(desk):
-    took = []
+    exporter, took = fresh(desk), []
     for _ in range(7):
         began = time.perf_counter()
-        desk.exporter.render()
+        exporter.render()
         took.append(time.perf_counter() - began)
     assert statistics.median(took) < 0.05
 
