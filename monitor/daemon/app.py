@@ -6,6 +6,7 @@ import asyncio
 import random
 import signal
 from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple
 
 from monitor.daemon.group import Group
 from monitor.daemon.partition_task import Board, Listener, Log, PartitionTask
@@ -14,9 +15,22 @@ from monitor.models.scoring import Scorer
 from monitor.transport.contract import Transport
 
 STOP_WITHIN_S = 5.0
+COMMIT_WITHIN_S = 3.0
+"""How long an ending task may take to commit."""
+
+LEAVE_S = 0.8
+"""What of a stop is kept for leaving the group."""
+
 BACKOFF_S = (0.2, 10.0)
 CRASHES = 3
 """Failures of the core without a commit between them: then the same record is to blame."""
+
+
+class _Held(NamedTuple):
+    """A partition's supervisor, and the word that the partition is to be given up."""
+
+    supervisor: asyncio.Task[None]
+    released: asyncio.Event
 
 
 class App:
@@ -41,95 +55,100 @@ class App:
         self._services = services
         self._board = Board()
         self._stopping = asyncio.Event()
+        self._deadline = 0.0
         self._tasks: dict[int, PartitionTask] = {}
         self._failure: MonitorError | None = None
-        self._late = False
+        self._uncommitted = False
 
     def stop(self) -> None:
         """Commit and leave; within 5 s or uncommitted."""
-        self._stopping.set()
+        if not self._stopping.is_set():
+            self._deadline = asyncio.get_running_loop().time() + STOP_WITHIN_S
+            self._stopping.set()
 
     async def run(self) -> int:
         """Until stopped: 0 when everything was committed, 1 otherwise.
 
         Raises:
-            MonitorError: what no restart can cure: state, poison, topics.
+            MonitorError: what no restart can cure: state, poison, topics, a port that is taken.
         """
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signalled)
         try:
-            await self._transport.start()
             async with asyncio.TaskGroup() as group:
-                services = [group.create_task(_service(service)) for service in self._services]
-                holding = group.create_task(self._hold())
+                running = [group.create_task(_service(service)) for service in self._services]
+                running.append(group.create_task(self._hold()))
                 await self._stopping.wait()
-                holding.cancel()
-                for service in services:
-                    service.cancel()
+                for task in running:
+                    task.cancel()
+        except* MonitorError as errors:
+            self._failure = self._failure or _first(errors)
         finally:
+            self.stop()
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.remove_signal_handler(number)
             await self._leave()
         if self._failure is not None:
             raise self._failure
-        return 1 if self._late else 0
+        return 1 if self._uncommitted else 0
 
     def _signalled(self) -> None:
         if self._stopping.is_set():
             raise SystemExit(1)
         self._log.info("stopping")
-        self._stopping.set()
+        self.stop()
 
     async def _leave(self) -> None:
         try:
-            async with asyncio.timeout(STOP_WITHIN_S):
+            async with asyncio.timeout_at(self._deadline):
                 await self._transport.stop()
         except (TimeoutError, TransportError) as error:
             self._log.warning("left_without_goodbye", error=str(error) or "the broker did not answer")
 
     async def _hold(self) -> None:
         """Follow the assignment: a supervisor for each partition held."""
-        running: dict[int, asyncio.Task[None]] = {}
-        try:
-            while True:
-                assigned = await self._transport.assigned()
-                self._log.info("assigned", partitions=sorted(assigned))
-                self._listener.assigned(assigned)
-                for partition in [p for p in running if p not in assigned]:
-                    await self._end({partition: running.pop(partition)})
-                for partition in sorted(assigned - running.keys()):
-                    running[partition] = asyncio.create_task(self._supervise(partition))
-        finally:
-            await self._end(running)
+        await self._transport.start()
+        held: dict[int, _Held] = {}
+        async with asyncio.TaskGroup() as group:
+            try:
+                while True:
+                    assigned = await self._transport.assigned()
+                    self._log.info("assigned", partitions=sorted(assigned))
+                    self._listener.assigned(assigned)
+                    await self._end({p: held.pop(p) for p in list(held) if p not in assigned})
+                    for partition in sorted(assigned - held.keys()):
+                        released = asyncio.Event()
+                        supervisor = group.create_task(self._supervise(partition, released))
+                        held[partition] = _Held(supervisor, released)
+            finally:
+                await self._end(held)
 
-    async def _end(self, running: Mapping[int, asyncio.Task[None]]) -> None:
+    async def _end(self, held: Mapping[int, _Held]) -> None:
         """Let tasks commit and end; what is not done in time is cut off, and the log decides."""
-        if not running:
+        if not held:
             return
-        for partition, supervisor in running.items():
-            held = self._tasks.get(partition)
-            if held is None:
-                supervisor.cancel()
-            else:
-                held.stop()
-        _, late = await asyncio.wait(running.values(), timeout=STOP_WITHIN_S - 1)
-        for task in late:
-            task.cancel()
+        for partition, (_, released) in held.items():
+            released.set()
+            if partition in self._tasks:
+                self._tasks[partition].stop()
+        _, late = await asyncio.wait([supervisor for supervisor, _ in held.values()], timeout=COMMIT_WITHIN_S)
+        for supervisor in late:
+            supervisor.cancel()
         if late:
-            self._late = True
-            await asyncio.wait(late, timeout=1)
+            self._uncommitted |= self._stopping.is_set()
             self._log.warning("stopped_uncommitted", tasks=len(late))
+            await asyncio.wait(late)
 
-    async def _supervise(self, partition: int) -> None:
+    async def _supervise(self, partition: int, released: asyncio.Event) -> None:
         """Run a partition task; start it afresh when it fails or was revoked, since the log decides."""
-        crashes, pause, stopped = 0, BACKOFF_S[0], False
-        while not stopped:
+        crashes, pause, ended = 0, BACKOFF_S[0], True
+        while not released.is_set():
             try:
                 lease = self._transport.lease(partition)
             except TransportError as error:
                 self._log.info("not_ours_now", task=partition, why=str(error))
-                await asyncio.sleep(pause)
+                await _pause(released, pause)
                 continue
             task = PartitionTask(
                 self._group,
@@ -142,9 +161,10 @@ class App:
                 measured=self._measured,
             )
             self._tasks[partition] = task
+            ended = False
             try:
                 await task.run()
-                stopped = task.stopping
+                ended = True
             except TransportError as error:
                 self._log.warning("task_restarts", task=partition, error=str(error))
             except MonitorError as error:
@@ -167,15 +187,38 @@ class App:
             finally:
                 del self._tasks[partition]
                 self._listener.lost(partition)
+                await self._close(task)
+            pause = BACKOFF_S[0] if task.commits else min(2 * pause, BACKOFF_S[1])
+            await _pause(released, pause * random.uniform(0.5, 1.5))
+        self._uncommitted |= self._stopping.is_set() and not ended
+
+    async def _close(self, task: PartitionTask) -> None:
+        """Give up a task's lease in order, while there is time."""
+        limit = self._deadline - LEAVE_S if self._stopping.is_set() else None
+        try:
+            async with asyncio.timeout_at(limit):
                 await task.close()
-            if not stopped:
-                pause = BACKOFF_S[0] if task.commits else min(2 * pause, BACKOFF_S[1])
-                await asyncio.sleep(pause * random.uniform(0.5, 1.5))
+        except TimeoutError:
+            self._log.warning("lease_not_closed", error="the broker did not answer")
 
     def _fail(self, error: MonitorError) -> None:
         self._failure = self._failure or error
-        self._stopping.set()
+        self.stop()
 
 
 async def _service(run: Callable[[], Awaitable[None]]) -> None:
     await run()
+
+
+async def _pause(released: asyncio.Event, seconds: float) -> None:
+    """Wait, but not once the partition is released."""
+    try:
+        async with asyncio.timeout(seconds):
+            await released.wait()
+    except TimeoutError:
+        pass
+
+
+def _first(errors: BaseExceptionGroup[MonitorError]) -> MonitorError:
+    first = errors.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
