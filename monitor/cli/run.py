@@ -91,8 +91,8 @@ def app_of(
     services: tuple[Callable[[], Awaitable[None]], ...] = (),
 ) -> App:
     """The daemon over a transport, with its HTTP beside it; `bound` hears the address."""
-    readiness = Readiness()
-    exporter = Exporter(group, readiness)
+    readiness = Readiness(transport.now_ns)
+    exporter = Exporter(group, readiness, transport.now_ns)
     http = group.settings.http
 
     async def listen() -> None:

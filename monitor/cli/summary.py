@@ -32,7 +32,7 @@ def show(console: Console, name: str, fold: DeploymentFold, as_of_ns: int) -> No
     table = Table("metric", "value", "n", "status", title="Metrics", title_justify="left")
     table.columns[0].overflow = "fold"
     for family, found in groupby(fold.values(), key=lambda value: value.name):
-        values = _largest(found) if family == "psi" else list(found)
+        values = _largest(found) if family == "psi" else list(found)  # noqa: B031 - either, never both
         if not any(value.estimate.status is Status.OK for value in values):
             statuses = sorted({str(value.estimate.status) for value in values})
             table.add_row(f"{family}, all {len(values)}", "-", "", ", ".join(statuses))

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
 
-from monitor.engine.catalogue import BY_NAME, Catalogue, Labels
+from monitor.engine.catalogue import BY_NAME, Catalogue, Labels, Metric
 from monitor.engine.equity import EquitySequences, Window
 from monitor.engine.panes import Kind, Pane, PaneBytes
 from monitor.engine.partials import BookState, Partial
@@ -23,7 +23,7 @@ from monitor.stats.counts import Counts
 from monitor.stats.estimate import Estimate, Status
 from monitor.trading.books import book_key
 
-COUNTED = ("fates/", "rejected/")
+COUNTED = ("fates/", "rejected/", "answers/")
 
 SETTLING_NS = 600 * 1_000_000_000
 """Beside the longest window: how long after the last change instants are still evaluated."""
@@ -138,11 +138,19 @@ class DeploymentFold:
             self._count(self._opened)
 
     def values(self) -> Iterator[Value]:
-        """All metrics as of the last folded instant."""
+        """All metrics as of the last folded instant, whatever their schedule."""
+        return self._values(lambda _: True)
+
+    def due(self, at: int) -> Iterator[Value]:
+        """The metrics whose schedule has an instant at `at`."""
+        return self._values(lambda every_ns: at % max(every_ns, self.grid.evaluation) == 0)
+
+    def _values(self, wanted: Callable[[int], bool]) -> Iterator[Value]:
         at = self.at if self.at is not None else 0
         for metric in self.catalogue.metrics:
-            for window in self._windows:
-                yield Value(metric.family.name, metric.labels, window, metric.value(self._view(window)))
+            if wanted(metric.family.every_ns):
+                for window in self._windows:
+                    yield Value(metric.family.name, metric.labels, window, self._of_panes(metric, window))
         for book in self.equity.books:
             labels = book_labels(book)
             yield Value("equity", labels, 0, self.equity.equity(book, at))
@@ -153,12 +161,12 @@ class DeploymentFold:
             for span in self._all_windows:
                 yield Value("model_effect", (("role", role),), span, self._model_effect(role, span))
 
-    def due(self, at: int) -> Iterator[Value]:
-        """The metrics whose schedule has an instant at `at`."""
-        for value in self.values():
-            every = BY_NAME[value.name].every_ns
-            if at % max(every, self.grid.evaluation) == 0:
-                yield value
+    def _of_panes(self, metric: Metric, window: int | str) -> Estimate:
+        """A pane metric over a window; unknown while a task is missing: its rows are."""
+        view = self._view(window)
+        if self._missing:
+            return Estimate(value=None, n=0, status=Status.UNKNOWN, from_ns=view.from_ns, to_ns=view.to_ns)
+        return metric.value(view)
 
     def _fold(self, at: int, parts: Mapping[int, Sequence[Partial]], missing: frozenset[int]) -> None:
         closed: dict[int, Pane] = {}
@@ -246,10 +254,7 @@ class DeploymentFold:
         metric = self.catalogue.find(rule.metric, rule.labels)
         if metric is None:
             return Estimate(value=None, n=0, status=Status.NOT_APPLICABLE, from_ns=self.at, to_ns=self.at)
-        view = self._view(rule.window)
-        if self._missing:
-            return Estimate(value=None, n=0, status=Status.UNKNOWN, from_ns=view.from_ns, to_ns=view.to_ns)
-        return metric.value(view)
+        return self._of_panes(metric, rule.window)
 
     def _money(self, rule: Rule) -> Estimate:
         assert self.at is not None
