@@ -29,16 +29,11 @@ class Dedupe:
         if not len(keys):
             return duplicate
         self._rotate(int(eff[0]), int(eff[-1]))
-        ids = keys.tolist()
-        distinct = set(ids)
-        if (
-            len(distinct) == len(ids)
-            and distinct.isdisjoint(self._new.keys())
-            and (not self._old or distinct.isdisjoint(self._old.keys()))
-        ):
-            self._new.update(zip(ids, own.tolist(), strict=True))
+        fresh = dict(zip(keys.tolist(), own.tolist(), strict=True))
+        if len(fresh) == len(keys) and self._unknown(fresh):
+            self._new.update(fresh)
             return duplicate
-        for row, (key, mine, at) in enumerate(zip(ids, own.tolist(), eff.tolist(), strict=True)):
+        for row, (key, mine, at) in enumerate(zip(keys.tolist(), own.tolist(), eff.tolist(), strict=True)):
             seen = self._seen(key)
             duplicate[row] = seen is not None and seen >= at - self._window
             self._new[key] = mine if seen is None else max(mine, seen)
@@ -46,9 +41,16 @@ class Dedupe:
 
     def refill(self, keys: NDArray[np.uint64], own: NDArray[np.int64]) -> None:
         """Remember rows that had been folded before a restart."""
+        fresh = dict(zip(keys.tolist(), own.tolist(), strict=True))
+        if len(fresh) == len(keys) and self._unknown(fresh):
+            self._new.update(fresh)
+            return
         for key, mine in zip(keys.tolist(), own.tolist(), strict=True):
             seen = self._seen(key)
             self._new[key] = mine if seen is None else max(mine, seen)
+
+    def _unknown(self, fresh: dict[int, int]) -> bool:
+        return self._new.keys().isdisjoint(fresh) and self._old.keys().isdisjoint(fresh)
 
     def _seen(self, key: int) -> int | None:
         new, old = self._new.get(key), self._old.get(key)

@@ -13,7 +13,7 @@ from monitor.event_time.timing import DAY_NS, Fate, Timing
 from monitor.wire.table import NO_TIME, Table
 
 JUMP_NS = DAY_NS
-"""Without record timestamps: a jump beyond this is held until further records confirm it."""
+"""Of a row without record timestamp: a jump beyond this is held until further records confirm it."""
 
 CONFIRMING = 3
 
@@ -26,24 +26,44 @@ class Judge:
         self.bound = bound
         self._held: Table | None = None
 
+    @property
+    def held_from(self) -> int | None:
+        """Offset of the first row that is not judged yet."""
+        return None if self._held is None else int(self._held["offset"][0])
+
     def judge(self, rows: Table, *, end: bool = False) -> Table:
         """Rows in offset order with columns `own`, `fate` and `bound_before` (int64, int8, int64).
 
-        Rows without record timestamps may be held back until later rows confirm a jump of more than 24 h
-        (or, at the very start, give a first bound); `end` says that no row follows.
+        From the first row without record timestamp on, rows may be held until later ones confirm a jump of
+        more than 24 h, or give a first bound; `end` says that no row follows.
         """
         if self._held is not None:
             rows = Table.concat([self._held, rows]) if len(rows) else self._held
             self._held = None
-        if len(rows) and bool((rows["record_ts"] == NO_TIME).any()):
-            quarantined, ready = self._unconfirmed(rows, end)
-            if ready < len(rows):
-                self._held = rows.take(slice(ready, None))
-                rows = rows.take(slice(0, ready))
-            return self._fates(rows, quarantined[:ready])
-        with np.errstate(over="ignore"):
-            future = rows["ts"] > rows["record_ts"] + self._timing.max_future
-        return self._fates(rows, future & (rows["reason"] == 0))
+        quarantined = self._future(rows)
+        if bool((rows["record_ts"] == NO_TIME).any()):
+            judged = self._confirm(rows, quarantined, end)
+            if judged < len(rows):
+                self._held = rows.take(slice(judged, None))
+                rows, quarantined = rows.take(slice(0, judged)), quarantined[:judged]
+        return self._fates(rows, quarantined)
+
+    def rest(self) -> Table | None:
+        """At the end: bad rows still held, since no bound has placed them; `own` is NO_TIME where they have
+        no record timestamp either."""
+        rows, self._held = self._held, None
+        return None if rows is None else self._fates(rows, self._future(rows))
+
+    def _future(self, rows: Table) -> NDArray[np.bool_]:
+        """Which rows lie too far after their record."""
+        record_ts = rows["record_ts"]
+        # Event times are positive: the difference cannot overflow.
+        future: NDArray[np.bool_] = (
+            (rows["ts"] - self._timing.max_future > record_ts)
+            & (record_ts != NO_TIME)
+            & (rows["reason"] == 0)
+        )
+        return future
 
     def _fates(self, rows: Table, quarantined: NDArray[np.bool_]) -> Table:
         n = len(rows)
@@ -59,44 +79,49 @@ class Judge:
         fate[late] = Fate.LATE
         fate[quarantined] = Fate.QUARANTINED
         fate[rows["reason"] != 0] = Fate.REJECTED
-        own = np.where(good & ~late, ts, np.where(before == NO_TIME, self._placeless(rows, bounds), before))
+        own = np.where(good & ~late, ts, before)
+        if self.bound == NO_TIME:
+            own = np.where(own == NO_TIME, self._placeless(rows, bounds), own)
         self.bound = int(bounds[-1])
         return rows.with_columns(own=own, fate=fate, bound_before=before)
 
     def _placeless(self, rows: Table, bounds: NDArray[np.int64]) -> NDArray[np.int64]:
         """Own time of a bad row before any bound: its record timestamp, else the first bound after it."""
         later = bounds[bounds != NO_TIME]
-        first = int(later[0]) if len(later) else 0
         record_ts = rows["record_ts"]
-        return np.where(record_ts == NO_TIME, first, record_ts)
+        return np.where(record_ts == NO_TIME, later[0] if len(later) else NO_TIME, record_ts)
 
-    def _unconfirmed(self, rows: Table, end: bool) -> tuple[NDArray[np.bool_], int]:
-        """Which rows jump by more than 24 h unconfirmed, and how many leading rows are decided."""
-        n = len(rows)
-        ts = rows["ts"]
-        good = np.flatnonzero(rows["reason"] == 0)
-        quarantined = np.zeros(n, np.bool_)
+    def _confirm(self, rows: Table, quarantined: NDArray[np.bool_], end: bool) -> int:
+        """Quarantines unconfirmed jumps of rows without record timestamp; returns how many are judged."""
+        timed = rows["record_ts"] != NO_TIME
+        good = np.flatnonzero((rows["reason"] == 0) & ~quarantined)
+        times, known = rows["ts"][good], timed[good]
         top: int | None = None if self.bound == NO_TIME else self.bound + self._timing.allowed_lateness
-        if top is None and not len(good) and not end:
-            return quarantined, 0
-        at = 0
+        at, judged = 0, len(rows)
         while at < len(good):
             if top is not None:
-                run = np.maximum.accumulate(ts[good[at:]])
-                steps = np.diff(np.concatenate(([top], run)))
-                jumps = np.flatnonzero(steps > JUMP_NS)
+                tops = np.maximum.accumulate(np.concatenate(([top], times[at:])))
+                jumps = np.flatnonzero(~known[at:] & (times[at:] - tops[:-1] > JUMP_NS))
                 if not len(jumps):
                     break
-                top = int(run[jumps[0] - 1]) if jumps[0] else top
                 at += int(jumps[0])
-            row = int(good[at])
-            further = ts[good[at + 1 : at + 1 + CONFIRMING]]
-            if len(further) < CONFIRMING and not end:
-                return quarantined, 0 if top is None else row
-            # At the end of a file nobody confirms a lone last row, and nobody denies a lone first one.
-            if bool((further >= ts[row] - JUMP_NS).all()) and (len(further) or top is None):
-                top = int(ts[row])
+                top = int(tops[jumps[0]])
+            further = times[at + 1 : at + 1 + CONFIRMING]
+            if not known[at] and len(further) < CONFIRMING and not end:
+                judged = int(good[at])
+                break
+            if known[at] or self._stands(int(times[at]), further, first=top is None):
+                top = int(times[at])
             else:
-                quarantined[row] = True
+                quarantined[good[at]] = True
             at += 1
-        return quarantined, n
+        if top is None:
+            # No bound yet: a row without any time has no place before the first one.
+            judged = min(judged, int(np.argmin(timed)))
+        return judged
+
+    @staticmethod
+    def _stands(ts: int, further: NDArray[np.int64], *, first: bool) -> bool:
+        """Whether further records confirm a jump to `ts`; a first record stands unless most deny it."""
+        near = int((further >= ts - JUMP_NS).sum())
+        return 2 * near >= len(further) if first else near == CONFIRMING

@@ -5,7 +5,6 @@ Knows no Kafka and no statistics: tables go in as they were read, steps come out
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -15,8 +14,11 @@ from monitor.event_time.dedupe import Dedupe
 from monitor.event_time.judge import Judge
 from monitor.event_time.ordering import OrderBuffer
 from monitor.event_time.timing import Fate, Timing
+from monitor.event_time.trail import Trail
 from monitor.event_time.watermark import Watermark
 from monitor.wire.table import NO_TIME, Table
+
+NEVER = int(np.iinfo(np.int64).max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,28 +57,44 @@ class _Input:
     def __init__(self, timing: Timing, meta: InputMeta | None) -> None:
         self.judge = Judge(timing, meta.bound if meta else NO_TIME)
         self.buffer = OrderBuffer()
+        self.trail = Trail()
         self.next = meta.seek if meta else -1
         self.read = meta.read if meta else -1
-        self.history: deque[Table] = deque()
-        self.refilling = meta is not None and meta.seek < meta.read
+
+    @property
+    def refilling(self) -> bool:
+        """Rows that had been read before a restart are still to come."""
+        return self.next < self.read
+
+    def reached(self, position: int) -> None:
+        """All rows before `position` have been read; those that the judge holds are to be read again."""
+        held = self.judge.held_from
+        self.next = max(self.next, position if held is None else held)
+        self.read = max(self.read, self.next)
 
     def meta(self, keep: int) -> InputMeta:
-        """Drops history older than `keep` and says where a restart would have to seek."""
-        while self.history:
-            own = self.history[0]["own"]
-            first = int(np.argmax(own >= keep))
-            if own[first] < keep:
-                self.history.popleft()
-                continue
-            if first:
-                self.history[0] = self.history[0].take(slice(first, None))
-            row = self.history[0]
-            return InputMeta(int(row["offset"][0]), int(row["bound_before"][0]), max(self.read, self.next))
-        return InputMeta(self.next, self.judge.bound, max(self.read, self.next))
+        """Where a restart would have to go on, if rows with own time < `keep` are no longer needed."""
+        offset, bound = self.trail.lowest(keep) or (self.next, self.judge.bound)
+        return InputMeta(offset, bound, self.read)
+
+    def settle(self, last: int) -> None:
+        """At the end of a replay whose last instant is `last`: rows that no bound has placed, or a record
+        timestamp beyond it, lie there."""
+        rest = self.judge.rest()
+        if rest is not None:
+            self.buffer.add(rest)
+        rows = self.buffer.release(NEVER)
+        if rows is not None:
+            rows = rows.take(np.argsort(rows["offset"]))
+            own = np.where(rows["own"] == NO_TIME, last, np.minimum(rows["own"], last))
+            self.buffer.add(rows.with_columns(own=own))
 
 
 class Sequencer:
-    """Order of one partition task. `late_applies` names the streams whose late rows are folded (orders)."""
+    """Order of one partition task. `late_applies` names the streams whose late rows are folded (orders).
+
+    A replay of a run passes its `journal` and `until`, the watermark at which it ended.
+    """
 
     def __init__(
         self,
@@ -87,16 +105,18 @@ class Sequencer:
         watermark: int = NO_TIME,
         metas: Mapping[str, InputMeta] | None = None,
         journal: Mapping[tuple[str, int], Behind] | None = None,
+        until: int | None = None,
     ) -> None:
         self._timing = timing
         self._late_applies = late_applies
         self._inputs = {s: _Input(timing, metas[s] if metas and s in metas else None) for s in streams}
         self._dedupe = {s: Dedupe(timing.dedupe_window) for s in streams}
         self._journal = journal
+        self._until = until
         self._announced: list[tuple[Behind, str, Table]] = []
         self._restored = watermark
         self.streams = streams
-        self.time = Watermark(timing, streams, watermark)
+        self.time = Watermark(timing, {s: i.judge.bound for s, i in self._inputs.items()}, watermark)
 
     @property
     def watermark(self) -> int:
@@ -110,9 +130,10 @@ class Sequencer:
 
     def wanted(self, batch: int) -> dict[str, int]:
         """How many rows to read of each input next: one that runs ahead pauses at `buffer_limit`."""
-        if self.buffered < self._timing.buffer_limit or self._refilling:
+        if self.buffered < self._timing.buffer_limit:
             return dict.fromkeys(self._inputs, batch)
-        return dict.fromkeys(self.time.slowest(), batch)
+        refilling = [stream for stream, source in self._inputs.items() if source.refilling]
+        return dict.fromkeys(refilling or self.time.slowest(), batch)
 
     def read(self, stream: str, rows: Table, position: int, now: int, *, end: bool = False) -> list[Step]:
         """Take in decoded rows of one input, in offset order, of a fetch that ended at `position`.
@@ -121,19 +142,19 @@ class Sequencer:
         """
         source = self._inputs[stream]
         judged = source.judge.judge(rows, end=end)
-        source.next = position
         behind: list[Step] = []
         if len(judged):
-            source.history.append(Table({k: judged[k] for k in ("offset", "own", "bound_before")}))
+            source.trail.add(judged["offset"], judged["own"], judged["bound_before"])
+            source.trail.lowest(self._keep)
             behind = self._admit(stream, source, judged)
+        if len(rows) or len(judged):
             self.time.heard(stream, source.judge.bound, now)
-        source.read = max(source.read, position)
-        source.refilling = source.next < source.read
+        source.reached(position)
         return behind
 
     def _admit(self, stream: str, source: _Input, rows: Table) -> list[Step]:
         own, offset = rows["own"], rows["offset"]
-        if bool((offset < source.read).any()):
+        if int(offset[0]) < source.read:
             # Read before a restart: what lay before W had been folded, and only refills the duplicates.
             known = (offset < source.read) & (own < self._restored)
             keyed = known & self._keyed(stream, rows)
@@ -180,7 +201,7 @@ class Sequencer:
     def _release(self, finish: int = NO_TIME) -> list[Step]:
         before = self.watermark
         self.time.finish(finish)
-        target = self.time.advance()
+        target = self.time.advance(self._until)
         steps: list[Step] = []
         while self._announced and self._announced[0][0].watermark <= target:
             mark, stream, row = self._announced.pop(0)
@@ -200,16 +221,18 @@ class Sequencer:
         return [Step(tables, watermark)]
 
     def _overflow(self) -> list[Step]:
-        """Where the input that holds W back fills the buffer by itself, W is raised to release half."""
+        """Where rows that reading on will not soon release fill the buffer, W is raised to release half.
+
+        Those are the rows at or above their own input's front: the burst lies within the lateness. An input
+        that merely runs ahead has most of its rows below it, and waits for the others.
+        """
         steps: list[Step] = []
         while self.buffered >= self._timing.buffer_limit:
-            full = [
-                s for s in self.time.slowest() if len(self._inputs[s].buffer) >= self._timing.buffer_limit
-            ]
-            middle = self._inputs[full[0]].buffer.middle() if full else None
-            if middle is None:
+            fronts = [(source.buffer, self.time.front(stream)) for stream, source in self._inputs.items()]
+            if sum(buffer.count(front) for buffer, front in fronts) < self._timing.buffer_limit:
                 break
-            self.time.force(middle + 1)
+            own = np.concatenate([buffer.own(front) for buffer, front in fronts])
+            self.time.force(int(np.partition(own, len(own) // 2)[len(own) // 2]) + 1)
             steps += self._release()
         return steps
 
@@ -244,7 +267,11 @@ class Sequencer:
         self.time.end(stream)
 
     def finish(self, watermark: int) -> list[Step]:
-        """All inputs of a replay have ended: let time pass to `watermark`."""
+        """All inputs of a replay have ended: let time pass to `watermark`. No row is left, unless a journal
+        says that the run ended there."""
+        if self._journal is None:
+            for source in self._inputs.values():
+                source.settle(watermark - 1)
         return self._release(watermark)
 
     @property
@@ -254,6 +281,10 @@ class Sequencer:
         return bound if bound == NO_TIME else bound + self._timing.allowed_lateness
 
     def metas(self) -> dict[str, InputMeta]:
-        """What `meta` holds of each input; history before the window of duplicates is dropped."""
-        keep = self.watermark - self._timing.dedupe_window if self.watermark != NO_TIME else NO_TIME
-        return {stream: source.meta(keep) for stream, source in self._inputs.items()}
+        """What `meta` holds of each input."""
+        return {stream: source.meta(self._keep) for stream, source in self._inputs.items()}
+
+    @property
+    def _keep(self) -> int:
+        """Rows with an older own time can no longer make a duplicate."""
+        return NO_TIME if self.watermark == NO_TIME else self.watermark - self._timing.dedupe_window

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Mapping
 
 from monitor.event_time.timing import Timing
 from monitor.wire.table import NO_TIME
@@ -17,10 +17,10 @@ class Watermark:
     folded behind.
     """
 
-    def __init__(self, timing: Timing, inputs: Iterable[str], value: int = NO_TIME) -> None:
+    def __init__(self, timing: Timing, bounds: Mapping[str, int], value: int = NO_TIME) -> None:
         self._timing = timing
         self.value = value
-        self._front = dict.fromkeys(inputs, NO_TIME)
+        self._front = dict(bounds)
         self._idle = dict.fromkeys(self._front, False)
         self._heard: dict[str, int] = {}
         self._ended: set[str] = set()
@@ -52,21 +52,23 @@ class Watermark:
 
         `idle_after` after its last row the input lets W rise to the other bounds as they stood at `sent`.
         When all inputs are idle, W rises to the largest of their bounds, of `others` (the smallest watermark
-        of the tasks that are not all idle) and of `now` - `idle_grace`.
+        of the tasks that are not all idle) and of the clock - `idle_grace`: the clock, too, as it stood at
+        `sent`, since after a pause the log may hold more than the fetch saw.
         """
         if now - self._heard.setdefault(stream, now) < self._timing.idle_after:
             return
         self._idle[stream] = True
         then = self._fronts_at(sent)
         if self.all_idle:
-            target = max(*then.values(), others, now - self._timing.idle_grace)
+            target = max(*then.values(), others, sent - self._timing.idle_grace)
         else:
             target = min(front for name, front in then.items() if name != stream and not self._idle[name])
         self._front[stream] = max(self._front[stream], target)
 
     def remember(self, now: int) -> None:
         """Note the fronts as they stand at `now`, for fetches that are sent from here on."""
-        self._past.append((now, dict(self._front)))
+        if not self._past or self._past[-1][1] != self._front:
+            self._past.append((now, dict(self._front)))
         while len(self._past) > 1 and self._past[1][0] <= now - 2 * self._timing.idle_grace:
             self._past.popleft()
 
@@ -85,10 +87,11 @@ class Watermark:
         """An input of a replay has no further row: it no longer holds W back."""
         self._ended.add(stream)
 
-    def advance(self) -> int:
-        """Raise W to the smallest front of the inputs that have not ended."""
+    def advance(self, until: int | None = None) -> int:
+        """Raise W to the smallest front of the inputs that have not ended, at most to `until`."""
         running = [front for stream, front in self._front.items() if stream not in self._ended]
-        self.value = max(self.value, min(running, default=NO_TIME))
+        low = min(running, default=NO_TIME)
+        self.value = max(self.value, low if until is None else min(low, until))
         return self.value
 
     def finish(self, time: int) -> None:
