@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 from monitor.transport.contract import STATE, Fetched, Outgoing, Record
@@ -58,5 +59,5 @@ class KafkaLease:
 
     async def close(self) -> None:
         self._consumer.detach(self.partition, self._inputs)
-        await self._producer.stop()
-        await self._reader.close()
+        # At once: where the broker does not answer, each takes its time.
+        await asyncio.gather(self._producer.stop(), self._reader.close())
