@@ -87,12 +87,14 @@ class Owner:
         evaluated = False
         for _ in range(SLICE_INSTANTS):
             at = self._next(now)
+            while len(self._reached) > 1 and (at is None or self._reached[0][0] < at):
+                self._reached.popleft()
             if at is None:
                 break
             absent = frozenset(n for n, t in enumerate(self._tasks) if t.passed is None or t.passed < at)
             if len(absent) == len(self._tasks) or (absent and self._waits(at, absent, now)):
                 break
-            if self.fold.at is None or at != self.fold.following:
+            if self.fold.at is None or self.fold.settled:
                 self.marks.append(marks.Start(deployment=self.name, at=at))
             if absent:
                 self.marks.append(marks.Missing(deployment=self.name, at=at, tasks=sorted(absent)))
@@ -145,8 +147,6 @@ class Owner:
         ]
         if not awaited:
             return False
-        while len(self._reached) > 1 and self._reached[0][0] < at:
-            self._reached.popleft()
         return now - self._reached[0][1] < self._deadline
 
     @staticmethod

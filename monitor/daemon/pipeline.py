@@ -90,6 +90,7 @@ class Pipeline:
         self._decoders = group.decoders(
             inputs.partition if inputs.partitions is not None else None, inputs.partitions
         )
+        self._nothing = {stream: decoder.decode([]) for stream, decoder in self._decoders.items()}
         self._topics = group.settings.topics.by_stream()
         limits = group.settings.dead_letters
         self._limits = {s: DeadLetterLimit(limits.max_share, limits.max_run) for s in self._decoders}
@@ -122,7 +123,7 @@ class Pipeline:
         Returns:
             Why to stop, when nearly everything is bad.
         """
-        rows = self._decoders[stream].decode(records)
+        rows = self._decoders[stream].decode(records) if records else self._nothing[stream]
         raw = np.empty(len(records), object)
         for row, record in enumerate(records):
             raw[row] = record
