@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import NamedTuple
 
 from monitor.daemon.group import Group
-from monitor.daemon.partition_task import Board, Listener, Log, PartitionTask
+from monitor.daemon.partition_task import Board, Listener, Log, PartitionTask, Place
 from monitor.errors import MonitorError, Poisoned, TransportError
 from monitor.models.scoring import Scorer
 from monitor.transport.contract import Transport
@@ -23,7 +23,7 @@ LEAVE_S = 0.8
 
 BACKOFF_S = (0.2, 10.0)
 CRASHES = 3
-"""Failures of the core without a commit between them: then the same record is to blame."""
+"""Failures of the core before it has passed the place of the first: then the same record is to blame."""
 
 
 class _Held(NamedTuple):
@@ -143,6 +143,7 @@ class App:
     async def _supervise(self, partition: int, released: asyncio.Event) -> None:
         """Run a partition task; start it afresh when it fails or was revoked, since the log decides."""
         crashes, pause, ended = 0, BACKOFF_S[0], True
+        suspect: Place | None = None
         while not released.is_set():
             try:
                 lease = self._transport.lease(partition)
@@ -171,16 +172,17 @@ class App:
                 self._fail(error)
                 return
             except Exception as error:
-                crashes = 1 if task.commits else crashes + 1
+                crashes = 1 if suspect is None or task.committed.beyond(suspect) else crashes + 1
+                suspect = task.reached
                 self._log.warning(
                     "task_crashed", task=partition, error=repr(error), crashes=crashes, exc_info=True
                 )
                 if crashes >= CRASHES:
-                    where = ", ".join(f"{s}@{o}" for s, o in sorted(task.positions.items()))
                     self._fail(
                         Poisoned(
-                            f"task {partition}: the core raised {crashes} times while reading {where}: "
-                            f"{error!r}. Remedy: report it with these records; nothing of them is committed."
+                            f"task {partition}: the core raised {crashes} times before it had passed "
+                            f"{task.reached}: {error!r}. Remedy: report it with the records up to there; "
+                            "nothing of what raised is committed."
                         )
                     )
                     return

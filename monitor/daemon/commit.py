@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from monitor.daemon.group import Deployed
+from monitor.daemon.group import Group
+from monitor.daemon.keeping import bond
 from monitor.daemon.owner import Owner
 from monitor.daemon.pipeline import Output, Pipeline
 from monitor.engine import marks, partials
 from monitor.policy.events import encode as encode_event
-from monitor.state.records import META, OWN, TASK, InputOffsets, Meta, encode_meta, record_key, seal
+from monitor.state.records import (
+    META,
+    OWN,
+    TASK,
+    InputOffsets,
+    Meta,
+    OwnerOffsets,
+    encode_meta,
+    record_key,
+    seal,
+)
 from monitor.transport.contract import ALERTS, JOURNAL, PARTIALS, STATE, STATUS, Outgoing
 
 SCHEMA_VERSION = (("schema-version", b"1"),)
@@ -26,22 +37,26 @@ def due(*, decided: bool, fresh: bool, since_ns: int, interval_ns: int) -> bool:
 def records(
     task: int,
     partitions: int,
+    group: Group,
     pipeline: Pipeline,
     output: Output,
     owners: Iterable[Owner],
-    deployments: Mapping[str, Deployed],
+    strangers: Mapping[str, OwnerOffsets],
     now: int,
     *,
     heartbeat: bool,
 ) -> list[Outgoing]:
-    """Partials, predictions, dead letters, journal, state and `meta`; of owners also decisions and status."""
+    """Partials, predictions, dead letters, journal, state and `meta`; of owners also decisions and status.
+
+    `strangers`: where owners of deployments that are no longer configured stopped; kept for their return.
+    """
     out = [Outgoing(PARTIALS, task, p.deployment.encode(), partials.encode(p)) for p in output.partials]
     out += output.predictions
     out += output.dead_letters
     out += [_journaled(task, mark) for mark in output.marks]
     for (name, _), fold in pipeline.folds.items():
-        out += _state(task, TASK, deployments[name], fold.records())
-    owned = {}
+        out += _state(task, group, TASK, name, fold.records())
+    owned = dict(strangers)
     for owner in owners:
         fold2 = owner.fold
         key = owner.name.encode()
@@ -56,7 +71,7 @@ def records(
             if heartbeat or fold2.decisions:
                 status = fold2.decider.status(fold2.at, now + STATUS_VALID_NS)
                 out.append(Outgoing(STATUS, None, key, status, SCHEMA_VERSION))
-        out += _state(task, OWN, deployments[owner.name], fold2.records())
+        out += _state(task, group, OWN, owner.name, fold2.records())
         owned[owner.name] = owner.offsets
     meta = Meta(
         partitions=partitions,
@@ -75,11 +90,14 @@ def _journaled(task: int, mark: marks.Mark) -> Outgoing:
     return Outgoing(JOURNAL, task, str(task).encode(), marks.encode(mark))
 
 
-def _state(task: int, scope: str, deployed: Deployed, changed: Mapping[str, bytes | None]) -> list[Outgoing]:
+def _state(
+    task: int, group: Group, scope: str, name: str, changed: Mapping[str, bytes | None]
+) -> list[Outgoing]:
     out = []
     for key, value in changed.items():
         if value is None:
-            out.append(Outgoing(STATE, task, record_key(scope, deployed.name, key), None))
+            out.append(Outgoing(STATE, task, record_key(scope, name, key), None))
         else:
-            out.append(Outgoing(STATE, task, *seal(scope, deployed.name, key, deployed.digest, value)))
+            under = bond(group, group.deployments[name], scope, key)
+            out.append(Outgoing(STATE, task, *seal(scope, name, key, under, value)))
     return out

@@ -19,8 +19,9 @@ from monitor.engine import marks
 from monitor.errors import Poisoned
 from monitor.event_time.sequencer import InputMeta
 from monitor.models.scoring import Scorer
-from monitor.state.records import OWN, TASK
-from monitor.transport.contract import INPUTS, Lease, Transport
+from monitor.state.records import OWN, TASK, OwnerOffsets
+from monitor.trading.books import symbols_of
+from monitor.transport.contract import INPUTS, Lease, Outgoing, Transport
 from monitor.wire.keys import murmur2
 from monitor.wire.table import NO_TIME
 
@@ -44,6 +45,29 @@ class Board:
     def others(self, task: int) -> int:
         """The smallest watermark of the other tasks that are not all idle; NO_TIME where there is none."""
         return min((w for t, (w, idle) in self.tasks.items() if t != task and not idle), default=NO_TIME)
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """How far a task has come: its watermark, and by stream the next offset to read."""
+
+    watermark: int
+    offsets: Mapping[str, int]
+
+    def read(self, stream: str, position: int) -> Place:
+        return Place(self.watermark, {**self.offsets, stream: position})
+
+    def passed(self, watermark: int) -> Place:
+        return Place(watermark, self.offsets)
+
+    def beyond(self, other: Place) -> bool:
+        """Whether everything up to `other` was read and folded."""
+        return self.watermark > other.watermark and all(
+            self.offsets.get(stream, -1) >= position for stream, position in other.offsets.items()
+        )
+
+    def __str__(self) -> str:
+        return ", ".join(f"{stream}@{offset}" for stream, offset in sorted(self.offsets.items()))
 
 
 class Listener(Protocol):
@@ -94,8 +118,10 @@ class PartitionTask:
         self._measured, self._batch = measured, batch
         self.stopping = False
         self._said = NO_TIME
+        self._deletions: list[Outgoing] = []
+        self._strangers: dict[str, OwnerOffsets] = {}
         self.commits = 0
-        self.positions: dict[str, int] = {}
+        self.reached = self.committed = Place(NO_TIME, {})
 
     def stop(self) -> None:
         """Finish the turn, commit, and end."""
@@ -129,6 +155,7 @@ class PartitionTask:
                 if ending:
                     return
         finally:
+            self._board.tasks.pop(self._partition, None)
             for scorer in scorers.values():
                 scorer.close()
 
@@ -139,10 +166,16 @@ class PartitionTask:
     async def _restore(self, lease: Lease, scorers: Mapping[str, Scorer]) -> tuple[Pipeline, list[Owner]]:
         """In this order, which makes it safe: fenced already; state; then seek to the offsets it holds."""
         group, partitions = self._group, self._transport.partitions
-        restored = restore(await lease.load_state(), group.deployments, partitions)
-        for name in restored.dropped:
-            self._log.warning("state_dropped", deployment=name, task=self._partition, why="configuration")
+        restored = restore(await lease.load_state(), group, partitions)
+        for name, keys in restored.misfits.items():
+            self._log.warning("statistics_restart", deployment=name, task=self._partition, records=len(keys))
+        for name in restored.strangers:
+            self._log.warning("state_of_unknown_deployment", deployment=name, task=self._partition)
+        self._deletions = restored.deletions(self._partition)
         meta = restored.meta
+        if meta is not None:
+            self._strangers = {name: o for name, o in meta.owners.items() if name not in group.deployments}
+            self.committed = Place(meta.watermark, {stream: m.read for stream, m in meta.inputs.items()})
         metas: dict[str, InputMeta] = {}
         for stream in group.streams:
             known = meta.inputs.get(stream) if meta else None
@@ -168,8 +201,12 @@ class PartitionTask:
             predict=group.settings.topics.predictions is not None,
         )
         for (name, _), fold in pipeline.folds.items():
-            fold.restore(restored.records.get((TASK, name), {}), pipeline.sequencer.watermark)
-            if meta is None or name in restored.dropped:
+            kept = restored.records.get((TASK, name), {})
+            for symbol in sorted(symbols_of(kept)):
+                # Where instruments are open, only the books remember which there are.
+                group.symbols.index(symbol)
+            fold.restore(kept, pipeline.sequencer.watermark)
+            if not kept or name in restored.misfits:
                 pipeline.out.marks.append(
                     marks.Effective(
                         task=self._partition,
@@ -210,13 +247,16 @@ class PartitionTask:
         fetched = await lease.fetch(sequencer.wanted(self._batch), WAIT_S)
         now = transport.now_ns()
         for got in sorted(fetched, key=lambda f: INPUTS.index(f.stream)):
-            self.positions[got.stream] = got.position - len(got.records)
+            self.reached = self.reached.read(got.stream, got.position)
             complaint = await pipeline.read(got.stream, got.records, got.position, now)
             if complaint is not None:
                 raise Poisoned(f"{got.stream}-{self._partition}: {complaint}")
             if got.at_end:
                 sequencer.silent(got.stream, now, got.sent_ns, self._board.others(self._partition))
-        await pipeline.release()
+        try:
+            await pipeline.release()
+        finally:
+            self.reached = self.reached.passed(sequencer.watermark)
         self._listener.folded(pipeline, self._partition)
         for owner in owners:
             if await owner.step(lease, transport.now_ns()):
@@ -224,9 +264,11 @@ class PartitionTask:
         out = pipeline.out
         if out.partials or out.marks or out.dead_letters or any(o.marks for o in owners):
             return True
-        # Where other tasks have rows, the owner waits for this one's word that time has passed.
+        # Where other tasks have rows, the owner waits for this one's word that time has passed. Of tasks in
+        # other processes nothing is known here; then the rows of this one say that there is something to do.
         moved = sequencer.watermark - self._said >= min(d.grid.tick for d in self._group.deployments.values())
-        return moved and self._board.others(self._partition) != NO_TIME
+        alone = len(self._board.tasks) < transport.partitions and not sequencer.time.all_idle
+        return moved and (alone or self._board.others(self._partition) != NO_TIME)
 
     async def _commit(
         self, lease: Lease, pipeline: Pipeline, owners: list[Owner], now: int, heartbeat: bool
@@ -236,15 +278,18 @@ class PartitionTask:
         records = commit.records(
             self._partition,
             self._transport.partitions,
+            self._group,
             pipeline,
             pipeline.take(),
             owners,
-            self._group.deployments,
+            self._strangers,
             now,
             heartbeat=heartbeat,
         )
-        await lease.commit(records)
+        await lease.commit([*self._deletions, *records])
+        self._deletions = []
         self.commits += 1
+        self.committed = self.reached
         for owner in owners:
             self._listener.published(owner)
             owner.marks, owner.fold.decisions = [], []

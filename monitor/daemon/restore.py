@@ -5,28 +5,39 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from monitor.daemon.group import Deployed
+from monitor.daemon.group import Group
+from monitor.daemon.keeping import bond, held, symbol_of
 from monitor.errors import StateError
-from monitor.state.records import META, OWN, TASK, Meta, decode_meta, unseal
+from monitor.state.records import META, Meta, decode_meta, record_key, unseal
+from monitor.transport.contract import STATE, Outgoing
 
 
 @dataclass(frozen=True, slots=True)
 class Restored:
-    """A task's committed state. `dropped`: deployments whose state was made under another configuration."""
+    """A task's committed state.
+
+    `records`: what fits, by scope and deployment; `misfits`: keys of what does not, to be deleted with the
+    next commit, by deployment; `strangers`: deployments that are not configured, whose state is left alone.
+    """
 
     meta: Meta | None
     records: Mapping[tuple[str, str], Mapping[str, bytes]]
-    dropped: tuple[str, ...]
+    misfits: Mapping[str, tuple[bytes, ...]]
+    strangers: tuple[str, ...]
+
+    def deletions(self, task: int) -> list[Outgoing]:
+        """Records that delete the misfits: under a later configuration they must not fit again."""
+        return [Outgoing(STATE, task, key, None) for keys in self.misfits.values() for key in keys]
 
 
-def restore(state: Mapping[bytes, bytes], deployments: Mapping[str, Deployed], partitions: int) -> Restored:
+def restore(state: Mapping[bytes, bytes], group: Group, partitions: int) -> Restored:
     """Read the records of a task's `state` partition.
 
-    State of a deployment whose configuration has changed no longer fits: its statistics and books restart.
-    What a person must reset, latches, epoch and audit chain, is kept.
+    What was made under another configuration and hangs on it restarts; what is held, and what a person must
+    reset, is kept.
 
     Raises:
-        StateError: unreadable, of another version, or of another partition count.
+        StateError: unreadable, of another version or partition count, or a book in units that have changed.
     """
     meta = decode_meta(state[META]) if META in state else None
     if meta is not None and meta.partitions != partitions:
@@ -34,26 +45,25 @@ def restore(state: Mapping[bytes, bytes], deployments: Mapping[str, Deployed], p
             f"the state was written for {meta.partitions} partitions, the topics now have {partitions}. "
             "Remedy: set the partition count back; a changed one needs new topics and a new prefix."
         )
-    dropped = set()
     records: dict[tuple[str, str], dict[str, bytes]] = {}
+    misfits: dict[str, tuple[bytes, ...]] = {}
+    strangers = set()
     for (scope, name), found in unseal(state).items():
-        if name not in deployments:
-            dropped.add(name)
+        deployed = group.deployments.get(name)
+        if deployed is None:
+            strangers.add(name)
             continue
-        kept = {}
-        for key, (digest, value) in found.items():
-            if digest == deployments[name].digest or _outlives(scope, key):
+        kept = records.setdefault((scope, name), {})
+        for key, (sealed_under, value) in found.items():
+            now = bond(group, deployed, scope, key)
+            if sealed_under == now:
                 kept[key] = value
+            elif held(key):
+                raise StateError(
+                    f"deployment {name}: the book of {symbol_of(key)} is kept in {sealed_under}; the "
+                    f"configuration now says: {now}. Remedy: set the instrument back; to begin with other "
+                    "units, give the deployment a new name."
+                )
             else:
-                dropped.add(name)
-        records[scope, name] = kept
-    return Restored(meta, records, tuple(sorted(dropped)))
-
-
-def _outlives(scope: str, key: str) -> bool:
-    """Books and latches do not hang on a policy or a window: what is held is held."""
-    if scope == TASK:
-        return key.startswith(("ledger/", "marks/", "exec/"))
-    return scope == OWN and key.startswith(
-        ("policy/latch/", "policy/epoch", "policy/chain", "policy/commands")
-    )
+                misfits[name] = (*misfits.get(name, ()), record_key(scope, name, key))
+    return Restored(meta, records, misfits, tuple(sorted(strangers)))

@@ -343,7 +343,9 @@ class DeploymentFold:
         self.equity.restore(records)
         if "fold" in records:
             state = msgspec.msgpack.decode(records["fold"], type=_State)
-            self.at, self._changed, self._rings.since = state.at, state.changed, state.since
+            # Under another configuration the grid may be another; the deployment goes on where it was.
+            self.at = None if state.at is None else state.at - state.at % self.grid.tick
+            self._changed, self._rings.since = state.changed, state.since
             self._missing = frozenset(state.missing)
         return self.decider.restore(policy)
 

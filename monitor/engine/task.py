@@ -351,11 +351,16 @@ class TaskFold:
         """Go on from records committed at `watermark`: every instant up to there has been said."""
         if "fold" in records:
             state = msgspec.msgpack.decode(records["fold"], type=FoldState)
-            self._first, self._at, self._pane_start = state.first, state.at, state.pane_start
+            self._first, self._at = state.first, state.at
             if self._at is not None:
                 self._at = max(self._at, watermark - watermark % self._grid.tick)
-            encoded = msgspec.msgpack.decode(records["pane"], type=PaneBytes)
-            self._pane = Pane.decode(encoded, self._kinds, self._grid.pane)
-            self._unsaid = set(self._pane.statistics)
+            self._restore_pane(records.get("pane"), state.pane_start)
         self._extend()
         self._books.restore({key: data for key, data in records.items() if key not in ("fold", "pane")})
+
+    def _restore_pane(self, data: bytes | None, start: int | None) -> None:
+        """The open pane back; one made under another configuration is not among the records."""
+        if data is not None:
+            encoded = msgspec.msgpack.decode(data, type=PaneBytes)
+            self._pane, self._pane_start = Pane.decode(encoded, self._kinds, self._grid.pane), start
+            self._unsaid = set(self._pane.statistics)

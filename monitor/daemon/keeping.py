@@ -1,0 +1,56 @@
+"""What the meaning of each state record hangs on: under another configuration it is kept, dropped or refused.
+
+What a person must reset (latches, epoch, audit chain) and how far the deployment has come hang on nothing.
+What is held is held: ledgers hang on the units they are counted in alone, the real book's equity on its
+currency. All else is statistics, made under one configuration.
+"""
+
+from __future__ import annotations
+
+from monitor.daemon.group import Deployed, Group
+from monitor.settings.instruments import Instrument
+from monitor.state.records import OWN
+from monitor.trading.books import ACTIVE, REAL, book_key, symbols_of
+
+NOTHING = ""
+_REAL = book_key(ACTIVE, REAL)
+_HELD = ("ledger/", "exec/")
+
+
+def bond(group: Group, deployed: Deployed, scope: str, key: str) -> str:
+    """What a record is sealed under; one that was sealed under something else no longer fits."""
+    if key == "fold" or (scope == OWN and key.startswith("policy/")):
+        return NOTHING
+    if scope == OWN:
+        return _bond_of_equity(deployed, key) if key.startswith("equity/") else deployed.digest
+    if held(key) or key.startswith("marks/"):
+        symbol = symbol_of(key)
+        instrument = group.settings.instruments.get(symbol)
+        return f"{symbol} is not an instrument" if instrument is None else _units(instrument, key)
+    return deployed.digest
+
+
+def held(key: str) -> bool:
+    """Whether a task's record says what the account holds: it is never dropped."""
+    return key.startswith(_HELD)
+
+
+def symbol_of(key: str) -> str:
+    """The symbol that a task's record of a ledger, its executions or a mark is about."""
+    return key.split("/", 3)[3] if key.startswith("exec/") else symbols_of([key]).pop()
+
+
+def _units(instrument: Instrument, key: str) -> str:
+    """Prices of marks count half-ticks, ledgers count lots."""
+    if key.startswith("marks/"):
+        return f"tick_size {instrument.tick_size:f}"
+    return f"lot_size {instrument.lot_size:f}, multiplier {instrument.multiplier:f} {instrument.currency}"
+
+
+def _bond_of_equity(deployed: Deployed, key: str) -> str:
+    _, kind, book, *rest = key.split("/")
+    if book != _REAL or rest == ["promotion"]:
+        return deployed.digest
+    capital = deployed.settings.capital
+    currency = capital.currency if capital else "USD"
+    return f"{currency} {deployed.settings.windows_ns}" if kind == "ring" else currency
