@@ -59,7 +59,10 @@ class Decoder(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Deployed:
-    """One deployment, ready to fold and decide; scorers are made per task."""
+    """One deployment, ready to fold and decide; scorers are made per task.
+
+    `digest`: what its panes and partials hang on (`Scope.digest`).
+    """
 
     name: str
     settings: Deployment
@@ -295,7 +298,7 @@ class Group:
         self.deployments[name] = Deployed(
             name=name,
             settings=deployment,
-            digest=subjects.config_sha256,
+            digest=scope.digest(subjects.config_sha256),
             grid=grid,
             scope=scope,
             sources=tuple(sources(scope)),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import orjson
 from numpy.typing import NDArray
 
 from monitor.engine.panes import Kind, pane_length
@@ -51,6 +53,17 @@ class Scope:
     def features(self) -> tuple[str, ...]:
         """Features with a reference distribution."""
         return tuple(self.reference.features) if self.reference else ()
+
+    def digest(self, configuration: str) -> str:
+        """SHA-256 of what the bytes of panes hang on: the digest of the configuration, and what it does not
+        hold: limits that rules name, streams, and the content of models and reference.
+
+        Without it, a policy that names another limit would read old counts in the wrong places.
+        """
+        reference = hashlib.sha256(self.reference.to_bytes()).hexdigest() if self.reference else None
+        artifacts = sorted(self.artifacts.items())
+        whole = [configuration, self.limits_ns, self.streams, artifacts, reference]
+        return hashlib.sha256(orjson.dumps(whole)).hexdigest()
 
 
 @dataclass(frozen=True, slots=True)
