@@ -41,9 +41,9 @@ from monitor.errors import ConfigError, MonitorError
 from monitor.observe.logs import configure
 from monitor.policy.events import EventType
 from monitor.settings.loading import load
-from monitor.transport.contract import ALERTS, Transport
+from monitor.transport.contract import ALERTS, FEATURES, ORDERS, Transport
 from monitor.transport.kafka.options import ClientOptions
-from monitor.transport.kafka.topics import make_topics
+from monitor.transport.kafka.topics import check_topics, make_topics
 from monitor.transport.memory import MemoryLog, MemoryTransport
 
 PARTITIONS = 2
@@ -125,6 +125,7 @@ async def _play(
         topics = group.settings.topics
         options = ClientOptions(group.settings.transport.client_options(scratch))
         await make_topics(options, dict.fromkeys((topics.features, topics.orders), PARTITIONS))
+        await check_topics(options, topics.by_stream(), (FEATURES, ORDERS), create=True)
         transport = kafka(group.settings, config, None)
         publish = into_transport(transport)
         published = read_alerts(group.settings, config, follow=True)
