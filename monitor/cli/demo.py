@@ -139,6 +139,7 @@ async def _play(
             _tell(console, event)
 
     async def perform() -> None:
+        await app.started.wait()
         acts = asyncio.create_task(_announce(console, playback, start))
         try:
             await play(story(seed, start), publish, playback)

@@ -36,7 +36,8 @@ class _Held(NamedTuple):
 class App:
     """Runs the partition tasks that the transport assigns, until it is stopped.
 
-    `services`: what runs beside them (HTTP); each is a coroutine function that ends when cancelled.
+    `started` is set once the transport is. `services`: what runs beside the tasks (HTTP); each is a coroutine
+    function that ends when cancelled.
     """
 
     def __init__(
@@ -57,6 +58,7 @@ class App:
         self._stopping = asyncio.Event()
         self._deadline = 0.0
         self._tasks: dict[int, PartitionTask] = {}
+        self.started = asyncio.Event()
         self._failure: MonitorError | None = None
         self._uncommitted = False
 
@@ -109,6 +111,7 @@ class App:
     async def _hold(self) -> None:
         """Follow the assignment: a supervisor for each partition held."""
         await self._transport.start()
+        self.started.set()
         held: dict[int, _Held] = {}
         async with asyncio.TaskGroup() as group:
             try:
