@@ -18,9 +18,11 @@ import orjson
 from monitor.engine.catalogue import BY_NAME, FAMILIES, Catalogue, Labels
 from monitor.engine.deployment import DeploymentFold
 from monitor.engine.equity import EquitySequences
+from monitor.engine.grid import Grid
 from monitor.engine.panes import pane_length
 from monitor.engine.sources import Scope, Source, sources
-from monitor.engine.task import Grid, TaskFold
+from monitor.engine.task import TaskFold
+from monitor.engine.task_books import TaskBooks
 from monitor.errors import ArtifactError, ConfigError, Problem
 from monitor.event_time.timing import Timing
 from monitor.models.artifact import Artifact, load_artifact
@@ -103,9 +105,7 @@ class Deployed:
             self.digest,
             self.grid,
             self.sources,
-            BookSet((), self.scope.roles, rules),
-            self._matches,
-            self.listed,
+            TaskBooks(BookSet((), self.scope.roles, rules), self._matches, self.listed),
         )
 
     def deployment_fold(self) -> DeploymentFold:

@@ -9,11 +9,11 @@ import msgspec
 
 from monitor.engine.catalogue import BY_NAME, Catalogue, Labels, Metric
 from monitor.engine.equity import EquitySequences, Window
+from monitor.engine.grid import Grid
 from monitor.engine.panes import Kind, Pane, PaneBytes
 from monitor.engine.partials import BookState, Partial
 from monitor.engine.rings import Rings, WindowView
 from monitor.engine.sources import Source
-from monitor.engine.task import Grid
 from monitor.policy.commands import Command
 from monitor.policy.decider import Decider
 from monitor.policy.docket import Proof

@@ -7,6 +7,7 @@ value carries the version of the encoding and the digest of the configuration it
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import TypeVar
 
 import msgspec
 
@@ -48,9 +49,10 @@ class _Sealed(msgspec.Struct, frozen=True, array_like=True):
     value: bytes
 
 
+T = TypeVar("T")
+
 _encoder = msgspec.msgpack.Encoder()
 _meta = msgspec.json.Decoder(Meta)
-_sealed = msgspec.msgpack.Decoder(_Sealed)
 
 
 def encode_meta(meta: Meta) -> bytes:
@@ -83,6 +85,18 @@ def record_key(scope: str, deployment: str, key: str) -> bytes:
     return f"{scope}/{deployment}/{key}".encode()
 
 
+def read_value(form: type[T], key: str, value: bytes) -> T:
+    """What a record holds: MessagePack of the type `form`.
+
+    Raises:
+        StateError: anything else.
+    """
+    try:
+        return msgspec.msgpack.decode(value, type=form)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise StateError(f"state record {key!r} cannot be read: {error}") from error
+
+
 def unseal(records: Mapping[bytes, bytes]) -> dict[tuple[str, str], dict[str, tuple[str, bytes]]]:
     """Records by (scope, deployment) and key, each with the digest it was made under; `meta` left out.
 
@@ -93,14 +107,14 @@ def unseal(records: Mapping[bytes, bytes]) -> dict[tuple[str, str], dict[str, tu
     for raw, data in records.items():
         if raw == META:
             continue
-        scope, deployment, key = raw.decode().split("/", 2)
         try:
-            sealed = _sealed.decode(data)
-        except msgspec.DecodeError as error:
-            raise StateError(f"state record {raw.decode()!r} cannot be read: {error}") from error
+            scope, deployment, key = raw.decode().split("/", 2)
+        except ValueError as error:
+            raise StateError(f"state record {raw!r} has no key of this program: {error}") from error
+        sealed = read_value(_Sealed, raw.decode(), data)
         if sealed.version != VERSION:
             raise StateError(
-                f"state record {raw.decode()!r} is of version {sealed.version}; this reads {VERSION}"
+                f"state record {raw.decode()!r} is of version {sealed.version}; this program reads {VERSION}"
             )
         out.setdefault((scope, deployment), {})[key] = (sealed.digest, sealed.value)
     return out
