@@ -1,0 +1,75 @@
+"""A whole run of the daemon on a real Kafka, as a desk, an operator and a third party see it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+
+import orjson
+from kafka_run import INSTANCE, SHADOW_MONITOR, Daemon, Desk, command, decisions
+from short_story import RULES, SECONDS, closing, short_story, write_config
+
+from monitor.daemon.recording import read_journal
+
+MINUTE_NS = 60 * 10**9
+
+
+def full_minute(now_ns: int) -> int:
+    return -(-now_ns // MINUTE_NS) * MINUTE_NS
+
+
+async def test_a_run_is_seen_recorded_and_replayed_byte_for_byte(kafka: str, tmp_path: Path) -> None:
+    """Real models, measured latencies: what the log does not hold, the journal does."""
+    name = f"live-{time.time_ns()}"
+    start = full_minute(time.time_ns())
+    config = write_config(tmp_path, kafka, name, start, RULES)
+    async with Desk(kafka, name) as desk:
+        daemon = Daemon(SHADOW_MONITOR, "run", "--config", config, "--instance", INSTANCE)
+        assert (await daemon.get("/healthz"))[0] == 200
+        await daemon.until(lambda: daemon.said("assigned"))
+        follower = await asyncio.create_subprocess_exec(
+            *SHADOW_MONITOR, "events", "--config", str(config), "--follow", "--type", "rollback",
+            stdout=asyncio.subprocess.PIPE,
+        )  # fmt: skip
+        await desk.publish(short_story(start))
+        await desk.publish(closing(start + (SECONDS + 5) * 10**9))
+        await daemon.evaluated(start + SECONDS * 10**9)
+        # While it runs: whatever is committed so far.
+        command("record", "--config", config, "--out", tmp_path / "while")
+        status, page = await daemon.get("/metrics")
+        assert status == 200
+        assert 'shadow_monitor_decisions_total{deployment="demo",tenant="demo",type="rollback"} 1.0' in page
+        assert (await daemon.get("/readyz"))[0] == 200
+        code, took = await daemon.terminate()
+        assert code == 0, "".join(daemon.lines)
+        assert took < 5
+    published = await decisions(kafka, name)
+    seen = [(e["type"].split(".")[2], e["data"]["rule"]) for e in map(orjson.loads, published)]
+    assert seen == [
+        ("alert", "serving-is-fast"),
+        ("demote", "shadow-agrees"),
+        ("rollback", "serving-answers"),
+        ("kill_switch", "drawdown"),
+        ("alert", "feature-drift"),
+    ]
+    follower.terminate()
+    assert b"active is rolled back to demo_v6" in (await follower.communicate())[0]
+    verified = command("events", "--config", config, "--verify")
+    assert "demo: holds up to sequence 5" in verified.stdout
+
+    command("record", "--config", config, "--out", tmp_path / "recorded")
+    for recording in ("while", "recorded"):
+        replay(config, tmp_path / recording, tmp_path / f"{recording}-replayed")
+        live = (tmp_path / recording / "events.jsonl").read_bytes()
+        assert live == (tmp_path / f"{recording}-replayed" / "events.jsonl").read_bytes(), recording
+    assert live == b"".join(line + b"\n" for line in published)
+    # Everything that was published was read and committed before the daemon left.
+    metas = read_journal(tmp_path / "recorded" / "journal.jsonl").metas
+    read = {s: sum(m.inputs[s].read for m in metas.values()) for s in desk.counts}
+    assert read == desk.counts
+
+
+def replay(config: Path, recording: Path, out: Path) -> None:
+    files = [f"--{s}={recording / s}.jsonl.gz" for s in ("features", "orders")]
+    command("replay", "--config", config, *files, "--journal", recording / "journal.jsonl", "--out", out)
