@@ -21,6 +21,10 @@ class Dedupe:
         self._old: dict[int, int] = {}
         self._since = self._until = NO_TIME
 
+    def __len__(self) -> int:
+        """Keys held; those of a generation go together, some time after they can matter."""
+        return len(self._new) + len(self._old)
+
     def judge(
         self, keys: NDArray[np.uint64], own: NDArray[np.int64], eff: NDArray[np.int64]
     ) -> NDArray[np.bool_]:

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from monitor.wire.table import Table
 
-
 _Places = NDArray[np.int64] | slice
 
 

@@ -58,8 +58,8 @@ class _Input:
         self.judge = Judge(timing, meta.bound if meta else NO_TIME)
         self.buffer = OrderBuffer()
         self.trail = Trail()
-        self.next = meta.seek if meta else -1
-        self.read = meta.read if meta else -1
+        self.next = meta.seek if meta else 0
+        self.read = meta.read if meta else 0
 
     @property
     def refilling(self) -> bool:
@@ -116,7 +116,7 @@ class Sequencer:
         self._announced: list[tuple[Behind, str, Table]] = []
         self._restored = watermark
         self.streams = streams
-        self.time = Watermark(timing, {s: i.judge.bound for s, i in self._inputs.items()}, watermark)
+        self.time = Watermark(timing, streams, watermark)
 
     @property
     def watermark(self) -> int:

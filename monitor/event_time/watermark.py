@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable
 
 from monitor.event_time.timing import Timing
 from monitor.wire.table import NO_TIME
@@ -17,10 +17,10 @@ class Watermark:
     folded behind.
     """
 
-    def __init__(self, timing: Timing, bounds: Mapping[str, int], value: int = NO_TIME) -> None:
+    def __init__(self, timing: Timing, inputs: Iterable[str], value: int = NO_TIME) -> None:
         self._timing = timing
         self.value = value
-        self._front = dict(bounds)
+        self._front = dict.fromkeys(inputs, NO_TIME)
         self._idle = dict.fromkeys(self._front, False)
         self._heard: dict[str, int] = {}
         self._ended: set[str] = set()

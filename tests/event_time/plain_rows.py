@@ -1,4 +1,4 @@
-"""Event time row by row, as its rules are worded, without a single array: what the package is held against."""
+"""Event time row by row, as its rules are worded, without arrays: what the package is held against."""
 
 from __future__ import annotations
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import math
 
 from hypothesis import given, settings
@@ -19,7 +20,7 @@ def judge(rows: list[Row], cuts: list[int], timing: Timing = TIMING) -> list[Jud
     """All rows through the judge, cut into batches at `cuts`, the end said apart."""
     judge = Judge(timing)
     edges = [0, *sorted({min(c, len(rows)) for c in cuts}), len(rows)]
-    parts = [judge.judge(table(rows[a:b], a)) for a, b in zip(edges, edges[1:], strict=False)]
+    parts = [judge.judge(table(rows[a:b], a)) for a, b in itertools.pairwise(edges)]
     parts.append(judge.judge(table([]), end=True))
     judged = Table.concat([p for p in parts if len(p)]) if any(len(p) for p in parts) else table([])
     assert judged["offset"].tolist() == list(range(len(judged)))
