@@ -20,6 +20,11 @@ REDACTED = "[redacted]"
 LIBRARIES = ("aiokafka", "aiohttp", "asyncio")
 """Talk about their own life at `info`; that is for who debugs."""
 
+REPEAT_S = 10.0
+"""How often a library may say the same again."""
+
+_REMEMBERED = 500
+
 _SECRET = r"pass(?:word|wd|phrase)|secret|token|credential|authorization|cookie|(?:private|api|audit)_?key"
 _NAME = re.compile(_SECRET, re.IGNORECASE)
 _SPOKEN = re.compile(
@@ -47,14 +52,16 @@ def configure(
         structlog.processors.format_exc_info,
         redact,
     ]
+    threshold = logging.getLevelNamesMapping()[level.upper()]
     handler = logging.StreamHandler(sys.stderr)
+    if threshold > logging.DEBUG:
+        handler.addFilter(Sparing())
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
             processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _renderer(format)],
         )
     )
-    threshold = logging.getLevelNamesMapping()[level.upper()]
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(threshold)
@@ -73,6 +80,31 @@ def configure(
     )
     logger: structlog.stdlib.BoundLogger = structlog.stdlib.get_logger("shadow_monitor")
     return logger
+
+
+class Sparing(logging.Filter):
+    """Lets a library say the same (but for its arguments) once in `REPEAT_S`, with the count of what was not
+    said: a client without its broker would write hundreds of lines a second."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._said: dict[tuple[str, str], tuple[float, int]] = {}
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether to say it."""
+        if record.name.partition(".")[0] not in LIBRARIES:
+            return True
+        what = record.name, str(record.msg)
+        said, unsaid = self._said.get(what, (-math.inf, 0))
+        if record.created - said < REPEAT_S:
+            self._said[what] = said, unsaid + 1
+            return False
+        if len(self._said) >= _REMEMBERED:
+            self._said.clear()
+        self._said[what] = record.created, 0
+        if unsaid:
+            record.msg = f"{record.msg} [and {unsaid} times since this was last said]"
+        return True
 
 
 def redact(_: object, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

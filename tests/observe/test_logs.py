@@ -144,3 +144,26 @@ def test_configured_again_nothing_is_said_twice(lines):
     configure("json", "info")
     configure("json", "info").info("once")
     assert len(lines()) == 1
+
+
+def test_a_library_that_says_the_same_again_and_again_is_heard_now_and_then(lines):
+    """A client without its broker says so hundreds of times a second."""
+    configure("json", "info")
+    handler = logging.getLogger().handlers[0]
+
+    def say(name, message, at, *args):
+        said = {"name": name, "levelno": logging.ERROR, "levelname": "ERROR", "created": at}
+        handler.handle(logging.makeLogRecord({**said, "msg": message, "args": args}))
+
+    for node, at in enumerate((0.0, 1.0, 2.0, 9.9, 10.1)):
+        say("aiokafka.client", "cannot connect to node %s", at, node)
+    say("aiokafka.client", "something else", 10.2)
+    for _ in range(2):
+        say("shadow_monitor", "our own words", 10.3)
+    assert [line["event"] for line in lines()] == [
+        "cannot connect to node 0",
+        "cannot connect to node 4 [and 3 times since this was last said]",
+        "something else",
+        "our own words",
+        "our own words",
+    ]
