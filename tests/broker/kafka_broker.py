@@ -153,6 +153,16 @@ class Broker:
         """SIGKILL."""
         self._end(signal.SIGKILL)
 
+    def suspend(self) -> None:
+        """SIGSTOP: connections stay open, and nobody answers."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """SIGCONT."""
+        if self._process is not None:
+            self._process.send_signal(signal.SIGCONT)
+
     def _end(self, how: signal.Signals) -> None:
         if self._process is not None:
             self._process.send_signal(how)

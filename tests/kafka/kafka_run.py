@@ -14,9 +14,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from short_story import PARTITIONS
+from short_story import PARTITIONS, closing
 
+from monitor.cli.configuration import load_configuration
+from monitor.daemon.group import Deployed, Group
+from monitor.daemon.recording import read_journal, sources
+from monitor.daemon.replay import Replay, Replayed
 from monitor.demo.message import Message
+from monitor.models.scoring import Scorer
 from monitor.transport.contract import FEATURES, ORDERS
 from monitor.transport.kafka import make_topics
 from monitor.transport.kafka.options import ClientOptions
@@ -192,3 +197,40 @@ async def decisions(bootstrap: str, name: str) -> list[bytes]:
     """The decisions of a run, in the order of the alert topic; heartbeats left out."""
     values = await committed(bootstrap, f"{name}-alerts")
     return [value for value in values if b'"io.shadowmonitor.heartbeat.v1"' not in value]
+
+
+async def finish(desk: Desk, daemon: Daemon, end_ns: int) -> tuple[dict[str, int], dict[str, int]]:
+    """Let time pass beyond the story, until everything is evaluated and shown.
+
+    Returns:
+        Rows by stream: how many were published, and how many are counted; the last are in an open pane.
+    """
+    published: dict[str, int] = {}
+    for seconds in (5, 8):
+        published = dict(desk.counts)
+        await desk.publish(closing(end_ns + seconds * 10**9))
+        await daemon.evaluated(end_ns + (seconds - 1) * 10**9)
+        # What is exported is taken once a second.
+        await asyncio.sleep(1.1)
+    counted = {}
+    for stream in published:
+        series = f'shadow_monitor_rows_total{{deployment="demo",fate="accepted",stream="{stream}"'
+        counted[stream] = int(await daemon.sample(series) or 0)
+    return published, counted
+
+
+async def record_and_replay(config: Path, directory: Path, scorer: Callable[[Deployed], Scorer]) -> Replayed:
+    """`record` a run into `directory`/recorded, and run it again with the scorer that it had."""
+    recording = directory / "recorded"
+    await asyncio.to_thread(command, "record", "--config", config, "--out", recording)
+    journal = read_journal(recording / "journal.jsonl")
+    files = {stream: recording / f"{stream}.jsonl.gz" for stream in (FEATURES, ORDERS)}
+    again = Replay(
+        Group(load_configuration(config), config),
+        sources(files, 4096, next(iter(journal.metas.values())).partitions),
+        scorer,
+        lambda partition, output: None,
+        plain=False,
+        journal=journal,
+    )
+    return await again.run()

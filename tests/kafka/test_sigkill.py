@@ -10,14 +10,11 @@ from pathlib import Path
 
 import orjson
 import pytest
-from kafka_run import INSTANCE, SCRIPTED, Daemon, Desk, command, decisions
+from kafka_run import INSTANCE, SCRIPTED, Daemon, Desk, decisions, finish, record_and_replay
 from scripted_daemon import scripted
-from short_story import RESTLESS_RULES, RULES, SECONDS, closing, short_story, write_config
+from short_story import RESTLESS_RULES, RULES, SECONDS, short_story, write_config
 
-from monitor.cli.configuration import load_configuration
-from monitor.daemon.group import Group
-from monitor.daemon.recording import read_journal, sources
-from monitor.daemon.replay import Replay, Replayed
+from monitor.daemon.recording import read_journal
 from monitor.policy.chain import verify
 from monitor.policy.events import encode
 
@@ -65,9 +62,7 @@ async def test_decisions_survive_sigkill_as_if_nothing_had_happened(
     assert verify(events) == []
     assert len({event["id"] for event in events}) == len(events)
 
-    command("record", "--config", config, "--out", tmp_path / "recorded")
-    replayed = await replay(config, tmp_path / "recorded")
-    fold = replayed.folds["demo"]
+    fold = (await record_and_replay(config, tmp_path, scripted)).folds["demo"]
     assert [encode(event) for event in fold.decisions] == published
     # Every row counted once, by the daemon that died ten times and by the replay.
     assert counted == rows
@@ -79,40 +74,3 @@ async def test_decisions_survive_sigkill_as_if_nothing_had_happened(
     assert not any(journal.behind.values())
     assert not any(journal.missing.values())
     assert await decisions(kafka, other) == published
-
-
-async def finish(desk: Desk, daemon: Daemon, end_ns: int) -> tuple[dict[str, int], dict[str, int]]:
-    """Let time pass beyond the story, until everything is evaluated and shown.
-
-    Returns:
-        Rows by stream: how many were published, and how many are counted; the last are in an open pane.
-    """
-    published: dict[str, int] = {}
-    for seconds in (5, 8):
-        published = dict(desk.counts)
-        await desk.publish(closing(end_ns + seconds * 10**9))
-        await daemon.evaluated(end_ns + (seconds - 1) * 10**9)
-        # What is exported is taken once a second.
-        await asyncio.sleep(1.1)
-    counted = {}
-    for stream in published:
-        series = f'shadow_monitor_rows_total{{deployment="demo",fate="accepted",stream="{stream}"'
-        counted[stream] = int(await daemon.sample(series) or 0)
-    return published, counted
-
-
-async def replay(config: Path, recording: Path) -> Replayed:
-    """The recorded run again, with the same scripted answers."""
-    journal = read_journal(recording / "journal.jsonl")
-    files = {stream: recording / f"{stream}.jsonl.gz" for stream in ("features", "orders")}
-    partitions = next(iter(journal.metas.values())).partitions
-    group = Group(load_configuration(config), config)
-    again = Replay(
-        group,
-        sources(files, 4096, partitions),
-        scripted,
-        lambda partition, output: None,
-        plain=False,
-        journal=journal,
-    )
-    return await again.run()

@@ -1,0 +1,50 @@
+"""The daemon when its broker goes away: it comes back to the log, or leaves in time and says what is open."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from pathlib import Path
+
+import orjson
+from broker.kafka_broker import running_broker
+from kafka_run import INSTANCE, SCRIPTED, Daemon, Desk, decisions, finish, record_and_replay
+from scripted_daemon import scripted
+from short_story import RESTLESS_RULES, RULES, SECONDS, short_story, write_config
+
+from monitor.policy.chain import verify
+from monitor.policy.events import encode
+
+
+async def test_a_broker_that_dies_costs_nothing_and_one_that_hangs_delays_the_end_by_5_s(
+    tmp_path: Path,
+) -> None:
+    name, start = "trouble", time.time_ns()
+    end = start + SECONDS * 10**9
+    with running_broker() as broker:
+        config = write_config(tmp_path, broker.bootstrap, name, start, RULES + RESTLESS_RULES)
+        story = short_story(start)
+        daemon = Daemon(SCRIPTED, config, INSTANCE)
+        async with Desk(broker.bootstrap, name) as desk:
+            await desk.publish(itertools.islice(story, 3000), speed=20)
+            await daemon.until(lambda: daemon.said("assigned"))
+            await asyncio.sleep(0.5)
+            broker.kill()
+            await asyncio.sleep(1.0)
+            await asyncio.to_thread(broker.start)
+            await desk.publish(story)
+            rows, counted = await finish(desk, daemon, end)
+        assert counted == rows
+        published = await decisions(broker.bootstrap, name)
+        assert verify(map(orjson.loads, published)) == []
+        replayed = await record_and_replay(config, tmp_path, scripted)
+        assert [encode(event) for event in replayed.folds["demo"].decisions] == published
+        broker.suspend()
+        try:
+            code, took = await daemon.terminate()
+        finally:
+            broker.resume()
+        assert code == 1
+        assert 2 < took < 6
+        assert daemon.said("stopped_uncommitted")
