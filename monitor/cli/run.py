@@ -45,7 +45,10 @@ def run(
         show_problems(Console(stderr=True), error.problems)
         raise typer.Exit(BAD_CONFIGURATION) from None
     except MonitorError as error:
-        Console(stderr=True).print(f"run: {error}", markup=False, style="red")
+        # Not wrapped: it may hold commands to copy.
+        Console(stderr=True, soft_wrap=True).print(
+            f"run: {error}", markup=False, highlight=False, style="red"
+        )
         raise typer.Exit(1) from None
     raise typer.Exit(code)
 

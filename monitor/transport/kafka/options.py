@@ -66,7 +66,8 @@ class ClientOptions:
 
     def __init__(self, options: Mapping[str, Any]) -> None:
         self._options = {**DEFAULTS, **options}
-        self.bootstrap = self._options.get("bootstrap_servers", "localhost:9092")
+        servers = self._options.get("bootstrap_servers", "localhost:9092")
+        self.bootstrap = servers if isinstance(servers, str) else ",".join(servers)
 
     def consumer(self, **decided: Any) -> AIOKafkaConsumer:
         """A reader of committed data that commits nothing by itself and never silently resets a position."""

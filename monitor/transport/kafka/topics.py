@@ -67,7 +67,7 @@ class Found:
 async def make_topics(options: ClientOptions, wanted: Mapping[str, int], replication: int = 1) -> None:
     """Create plain topics (name -> partitions); those that exist are left alone."""
     async with _admin(options) as admin:
-        await _create(admin, [NewTopic(name, count, replication) for name, count in wanted.items()])
+        await _create(options, admin, [NewTopic(name, count, replication) for name, count in wanted.items()])
 
 
 async def check_topics(
@@ -99,9 +99,9 @@ async def check_topics(
             if missing and not create:
                 raise TransportError(
                     "topics are missing and create_topics is false; create them with\n"
-                    + "\n".join(_command(topic) for topic in missing)
+                    + "\n".join(_command(options, topic) for topic in missing)
                 )
-            await _create(admin, missing)
+            await _create(options, admin, missing)
             counts = {real: t.partitions for real, t in found.items()}
             counts |= {topic.name: topic.num_partitions for topic in missing}
             await _check(admin, topics, counts, partitions)
@@ -175,15 +175,15 @@ def _new_topic(logical: str, real: str, partitions: int, replicas: int) -> NewTo
     return NewTopic(real, partitions if logical in PER_TASK else 1, replicas, topic_configs=config)
 
 
-def _command(topic: NewTopic) -> str:
+def _command(options: ClientOptions, topic: NewTopic) -> str:
     configs = " ".join(f"--config {name}={value}" for name, value in topic.topic_configs.items())
     return (
-        f"kafka-topics --bootstrap-server HOST:PORT --create --topic {topic.name} "
+        f"kafka-topics --bootstrap-server {options.bootstrap} --create --topic {topic.name} "
         f"--partitions {topic.num_partitions} --replication-factor {topic.replication_factor} {configs}"
     )
 
 
-async def _create(admin: AIOKafkaAdminClient, topics: Sequence[NewTopic]) -> None:
+async def _create(options: ClientOptions, admin: AIOKafkaAdminClient, topics: Sequence[NewTopic]) -> None:
     if not topics:
         return
     response = await admin.create_topics(list(topics))
@@ -191,7 +191,7 @@ async def _create(admin: AIOKafkaAdminClient, topics: Sequence[NewTopic]) -> Non
         error = for_code(code)
         # Another replica that starts at the same time may have been faster.
         if code and error is not TopicAlreadyExistsError:
-            command = _command(next(t for t in topics if t.name == name))
+            command = _command(options, next(t for t in topics if t.name == name))
             raise TransportError(
                 f"cannot create topic {name}: {error.__name__} {said[0] if said else ''}; try\n{command}"
             )
