@@ -13,10 +13,11 @@ import typer
 from rich.console import Console
 
 from monitor.cli.configuration import BAD_CONFIGURATION, load_configuration, show_problems
+from monitor.cli.kafka import require_kafka
 from monitor.daemon.app import App
 from monitor.daemon.group import Deployed, Group
 from monitor.daemon.partition_task import Log
-from monitor.errors import ConfigError, MonitorError, Problem
+from monitor.errors import ConfigError, MonitorError
 from monitor.models.scoring import OnnxScorer, Scorer
 from monitor.observe.http import serve
 from monitor.observe.logs import configure
@@ -59,18 +60,8 @@ def kafka(settings: Settings, config: Path, instance: str | None) -> KafkaTransp
     Raises:
         ConfigError: the configuration is for another transport, or a secret cannot be read.
     """
+    require_kafka(settings, config)
     wanted = settings.transport
-    if wanted.kind != "kafka":
-        raise ConfigError(
-            [
-                Problem(
-                    str(config),
-                    "transport.kind",
-                    f"{wanted.kind} has no live streams.",
-                    "Write kafka; for files use `replay`, to watch a story `demo`.",
-                )
-            ]
-        )
     inputs = [stream for stream in ("features", "orders", "outcomes") if getattr(settings.topics, stream)]
     return KafkaTransport(
         wanted.client_options(settings.directory),

@@ -98,6 +98,12 @@ class Daemon:
                     return
                 await asyncio.sleep(0.1)
 
+    async def committed(self, within_s: float = 30.0) -> None:
+        """Wait until it has committed."""
+        async with asyncio.timeout(within_s):
+            while not await self.sample("shadow_monitor_commits_total"):
+                await asyncio.sleep(0.05)
+
     async def kill(self) -> None:
         """SIGKILL."""
         self._process.kill()

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import orjson
+import pytest
 from broker.kafka_broker import running_broker
 from kafka_run import INSTANCE, SCRIPTED, Daemon, Desk, decisions, finish, record_and_replay
 from scripted_daemon import scripted
@@ -15,6 +16,8 @@ from short_story import RESTLESS_RULES, RULES, SECONDS, short_story, write_confi
 
 from monitor.policy.chain import verify
 from monitor.policy.events import encode
+
+pytestmark = pytest.mark.kafka
 
 
 async def test_a_broker_that_dies_costs_nothing_and_one_that_hangs_delays_the_end_by_5_s(
