@@ -38,9 +38,7 @@ class Dedupe:
             self._new.update(fresh)
             return duplicate
         for row, (key, mine, at) in enumerate(zip(keys.tolist(), own.tolist(), eff.tolist(), strict=True)):
-            seen = self._seen(key)
-            duplicate[row] = seen is not None and seen >= at - self._window
-            self._new[key] = mine if seen is None else max(mine, seen)
+            duplicate[row] = self._remember(key, mine) >= at - self._window
         return duplicate
 
     def refill(self, keys: NDArray[np.uint64], own: NDArray[np.int64]) -> None:
@@ -50,17 +48,18 @@ class Dedupe:
             self._new.update(fresh)
             return
         for key, mine in zip(keys.tolist(), own.tolist(), strict=True):
-            seen = self._seen(key)
-            self._new[key] = mine if seen is None else max(mine, seen)
+            self._remember(key, mine)
 
     def _unknown(self, fresh: dict[int, int]) -> bool:
         return self._new.keys().isdisjoint(fresh) and self._old.keys().isdisjoint(fresh)
 
-    def _seen(self, key: int) -> int | None:
-        new, old = self._new.get(key), self._old.get(key)
-        if new is None or old is None:
-            return old if new is None else new
-        return max(new, old)
+    def _remember(self, key: int, own: int) -> int:
+        """Returns the largest own time with which the key had been folded; NO_TIME if it had not."""
+        seen = self._new.get(key)
+        if seen is None:
+            seen = self._old.get(key, NO_TIME)
+        self._new[key] = max(own, seen)
+        return seen
 
     def _rotate(self, first: int, last: int) -> None:
         # Rows have own time <= the effective time at which they were folded, so a generation can no longer
