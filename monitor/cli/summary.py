@@ -10,7 +10,8 @@ from rich.table import Table
 
 from monitor.daemon.report import series
 from monitor.engine.catalogue import BY_NAME
-from monitor.engine.deployment import DeploymentFold, Value
+from monitor.engine.deployment import DeploymentFold
+from monitor.engine.readings import Value
 from monitor.policy.events import rfc3339
 from monitor.stats.estimate import Status
 from monitor.trading.units import format_money

@@ -285,7 +285,7 @@ class Group:
         )
         catalogue = Catalogue(scope)
         books = (book_key("active", "real"), *(book_key(role, "paper") for role in scope.roles))
-        policy = self._policy(name, deployment, catalogue, books, Grids(grid.tick, grid.evaluation))
+        policy = self._policy(name, deployment, catalogue, books, grid)
         previous = self._previous(name, deployment)
         subjects = Subjects(
             deployment=name,
@@ -325,7 +325,7 @@ class Group:
         deployment: Deployment,
         catalogue: Catalogue,
         books: Sequence[str],
-        grids: Grids,
+        grid: Grid,
     ) -> Policy:
         written = deployment.policy
         policy = Policy.from_settings(written, policy_sha256(written))
@@ -343,9 +343,11 @@ class Group:
                     "Name a role, feature or limit that is there; drift needs a reference.",
                 )
             expanded += [msgspec.structs.replace(rule, labels=labels) for labels in matches]
-        shortest = {family.name: family.every_ns for family in FAMILIES}
+        shortest = {f.name: grid.schedule(f.every_ns) for f in FAMILIES if f.of is not None}
         money = {family.name for family in FAMILIES if family.unit == "money"}
-        return Policy(policy.name, tuple(expanded), policy.sha256).bind(grids, shortest, money)
+        return Policy(policy.name, tuple(expanded), policy.sha256).bind(
+            Grids(grid.tick, grid.evaluation), shortest, money
+        )
 
 
 def _labels_of(metric: str, catalogue: Catalogue, books: Sequence[str]) -> list[Labels]:

@@ -116,7 +116,7 @@ class Owner:
                 while task.waiting and not task.waiting[0][1].changes:
                     task.folded = task.waiting.popleft()[0] + 1
             changes = [p.at for t in self._tasks for _, p in t.waiting if p.changes]
-            return max(min(changes), self.fold.following) if changes else None
+            return self.fold.resumption(min(changes)) if changes else None
         return self._start(now)
 
     def _start(self, now: int) -> int | None:

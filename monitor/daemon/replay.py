@@ -154,7 +154,7 @@ class _Owner:
             while queue and not queue[0].changes:
                 queue.popleft()
         changes = [p.at for queue in self.waiting.values() for p in queue if p.changes]
-        return max(min(changes), self.fold.following) if changes else None
+        return self.fold.resumption(min(changes)) if changes else None
 
     def _up_to(self, task: int, at: int) -> list[Partial]:
         queue, taken = self.waiting[task], []

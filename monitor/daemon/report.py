@@ -12,7 +12,8 @@ import orjson
 
 from monitor.daemon.group import Group
 from monitor.engine.catalogue import BY_NAME, Labels, seconds_text
-from monitor.engine.deployment import DeploymentFold, Value
+from monitor.engine.deployment import DeploymentFold
+from monitor.engine.readings import Value
 from monitor.stats.estimate import Estimate
 from monitor.trading.units import InstrumentUnits, format_money
 from monitor.transport.contract import INPUTS

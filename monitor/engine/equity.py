@@ -5,53 +5,30 @@ Lives in fold 2 alone: the high-water mark of a sum is not the sum of high-water
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Literal
 
 import msgspec
 
+from monitor.engine.courses import Course
 from monitor.engine.panes import pane_length
 from monitor.engine.partials import BookState
+from monitor.errors import StateError
 from monitor.event_time.timing import DAY_NS
+from monitor.state.records import read_value
 from monitor.stats.estimate import Estimate, Status
+from monitor.trading.performance import drawdown, net_profit
+from monitor.trading.units import format_money
 
 Window = int | Literal["session", "promotion"]
-
-
-class Stretch(msgspec.Struct, frozen=True, array_like=True):
-    """Equity over a stretch of time: at its start, highest, and instants seen. Money as decimal text."""
-
-    start: int
-    opened: str
-    high: str
-    instants: int
-
-
-class _Course:
-    """A stretch while it runs."""
-
-    __slots__ = ("high", "instants", "opened", "start")
-
-    def __init__(self, start: int, opened: int) -> None:
-        self.start, self.opened, self.high, self.instants = start, opened, opened, 0
-
-    def take(self, equity: int) -> None:
-        self.high = max(self.high, equity)
-        self.instants += 1
-
-    def encode(self) -> bytes:
-        return msgspec.msgpack.encode(Stretch(self.start, str(self.opened), str(self.high), self.instants))
-
-    @staticmethod
-    def decode(data: bytes) -> _Course:
-        stretch = msgspec.msgpack.decode(data, type=Stretch)
-        course = _Course(stretch.start, int(stretch.opened))
-        course.high, course.instants = int(stretch.high), stretch.instants
-        return course
+"""Nanoseconds, the UTC day, or since the active was promoted."""
 
 
 class Standing(msgspec.Struct, frozen=True):
-    """A book at an instant. `cash`, `value`, `transfers` in 1e-18 of `currency`."""
+    """A book at an instant. `cash`, `value`, `transfers` in 1e-18 of the deployment's currency.
+
+    `stale`: all is known, but some of it only as it was: of an old mark, or of a task that is missing.
+    """
 
     cash: int
     value: int
@@ -61,19 +38,20 @@ class Standing(msgspec.Struct, frozen=True):
 
     @property
     def equity(self) -> int:
+        """Cash and positions at their marks."""
         return self.cash + self.value
 
     @property
     def profit(self) -> int:
         """Equity less what was paid in: only its differences mean anything."""
-        return self.equity - self.transfers
+        return net_profit(self.equity, self.transfers)
 
 
 class _Book:
     def __init__(self, lengths: Iterable[int]) -> None:
         self.tasks: dict[int, BookState] = {}
-        self.courses: dict[str, _Course] = {}
-        self.rings: dict[int, dict[int, _Course]] = {length: {} for length in lengths}
+        self.courses: dict[str, Course] = {}
+        self.rings: dict[int, dict[int, Course]] = {length: {} for length in lengths}
         self.standing: Standing | None = None
         self.sums: tuple[int, int, int] = (0, 0, 0)
         self.complete, self.foreign, self.oldest = True, False, 0
@@ -95,9 +73,11 @@ class EquitySequences:
         staleness_ns: int,
         promoted_ns: int | None,
     ) -> None:
-        self._windows = tuple(windows_ns)
-        self._lengths = sorted({pane_length(w) for w in self._windows})
-        self._books = {book: _Book(self._lengths) for book in books}
+        self._longest: dict[int, int] = {}
+        for window in windows_ns:
+            length = pane_length(window)
+            self._longest[length] = max(window, self._longest.get(length, 0))
+        self._books = {book: _Book(sorted(self._longest)) for book in books}
         self.currency, self._capital, self._staleness = currency, capital, staleness_ns
         self._promoted = promoted_ns
         self._dirty: set[str] = set()
@@ -132,39 +112,51 @@ class EquitySequences:
         return changed
 
     def take(self, at: int, *, missing: bool) -> None:
-        """All tasks have said their books at `at`, but for the missing ones: those stand as last said."""
+        """All tasks have said their books at `at`, but for the missing ones: those stand as last said.
+
+        Stale equity may begin a stretch, so that a task that stands still disarms no window; it never raises
+        a high-water mark.
+        """
         for name, book in self._books.items():
             stale = missing or (book.oldest != 0 and at - book.oldest > self._staleness)
             known = book.complete and not book.foreign
             status = Status.OK if known and not stale else Status.UNKNOWN
             book.standing = Standing(*book.sums, status, stale and known)
-            if status is not Status.OK:
+            if not known:
                 continue
             profit = book.standing.profit
-            for length, ring in book.rings.items():
-                start = at // length * length
-                if start not in ring:
-                    ring[start] = _Course(at, profit)
-                    oldest = at - max(w for w in self._windows if pane_length(w) == length) - length
-                    for key in [key for key in ring if key < oldest]:
-                        del ring[key]
-                        self._dirty.add(f"ring/{name}/{length}/{key}")
-                ring[start].take(profit)
-                self._dirty.add(f"ring/{name}/{length}/{start}")
-            session = book.courses.get("session")
-            if session is None or session.start // DAY_NS != at // DAY_NS:
-                session = book.courses["session"] = _Course(at, profit)
-            session.take(profit)
-            self._dirty.add(f"course/{name}/session")
-            if self._promoted is None or at >= self._promoted:
-                book.courses.setdefault("promotion", _Course(at, profit)).take(profit)
-                self._dirty.add(f"course/{name}/promotion")
+            for key, course in self._running(name, book, at, profit):
+                if status is Status.OK:
+                    course.take(profit)
+                    self._dirty.add(key)
 
-    def restart(self) -> None:
-        """After a reset: what was lost before no longer counts; high-water marks begin anew."""
-        for name, book in self._books.items():
-            for window in book.courses:
-                self._dirty.add(f"course/{name}/{window}")
+    def _running(self, name: str, book: _Book, at: int, profit: int) -> Iterator[tuple[str, Course]]:
+        """The stretches that `at` lies in, those that begin with it included, by the key of their record."""
+        for length, ring in book.rings.items():
+            slot = at - at % length
+            key = f"ring/{name}/{length}/{slot}"
+            if slot not in ring:
+                ring[slot] = Course(at, profit)
+                self._dirty.add(key)
+                oldest = slot - self._longest[length]
+                for old in [start for start in ring if start < oldest]:
+                    del ring[old]
+                    self._dirty.add(f"ring/{name}/{length}/{old}")
+            yield key, ring[slot]
+        began = {"session": at - at % DAY_NS, "promotion": self._promoted}
+        for window, since in began.items():
+            course = book.courses.get(window)
+            if since is None or at >= since:
+                if course is None or (since is not None and course.start < since):
+                    course = book.courses[window] = Course(at, profit)
+                    self._dirty.add(f"course/{name}/{window}")
+                yield f"course/{name}/{window}", course
+
+    def restart(self, books: Iterable[str]) -> None:
+        """After a reset: what these books lost before no longer counts; high-water marks begin anew."""
+        for name in books:
+            book = self._books[name]
+            self._dirty.update(f"course/{name}/{window}" for window in book.courses)
             book.courses.clear()
             for length, ring in book.rings.items():
                 self._dirty.update(f"ring/{name}/{length}/{start}" for start in ring)
@@ -182,53 +174,49 @@ class EquitySequences:
         """Cash + quantity x mark, integer in 1e-18; on the last marks and flagged `stale` where they are."""
         standing = self._books[name].standing if name in self._books else None
         if standing is None:
-            return _unknown(at, at)
-        return self._estimate(standing, standing.equity, 1, at, at)
+            return _unknown(at)
+        return _estimate(standing, standing.equity, 1, at, at, {})
 
     def profit(self, name: str, window: Window, at: int) -> Estimate:
-        """P&L after costs since the window began, integer in 1e-18."""
+        """P&L after costs since the window began, integer in 1e-18. `extra`: profit at its start."""
         standing, course = self._course(name, window, at)
         if standing is None or course is None:
-            return _unknown(at, at)
-        return self._estimate(standing, standing.profit - course.opened, course.instants, course.start, at)
+            return _unknown(at)
+        profit = standing.profit - course.opened
+        extra = {"opened": format_money(course.opened)}
+        return _estimate(standing, profit, course.instants, course.start, at, extra)
 
     def drawdown(self, name: str, window: Window, at: int) -> Estimate:
         """(high-water mark - E) / high-water mark, E = capital + P&L since the window began: a fraction.
 
-        The start belongs to the high-water mark; correctly rounded from exact integers.
+        The start belongs to the high-water mark; correctly rounded from exact integers. `extra`: capital,
+        high-water mark and E.
         """
-        standing, course = self._course(name, window, at)
         if self._capital is None:
             return Estimate(value=None, n=0, status=Status.NOT_APPLICABLE, from_ns=at, to_ns=at)
+        standing, course = self._course(name, window, at)
         if standing is None or course is None:
-            return _unknown(at, at)
-        high = self._capital + course.high - course.opened
+            return _unknown(at)
+        high = self._capital + course.high_water - course.opened
         now = self._capital + standing.profit - course.opened
-        fraction = max(0, high - now) / high
-        return self._estimate(standing, fraction, course.instants, course.start, at)
+        extra = {
+            "capital": format_money(self._capital),
+            "high_water": format_money(high),
+            "equity": format_money(now),
+        }
+        fraction = drawdown(high, min(high, now))
+        return _estimate(standing, fraction, course.instants, course.start, at, extra)
 
-    def _course(self, name: str, window: Window, at: int) -> tuple[Standing | None, _Course | None]:
+    def _course(self, name: str, window: Window, at: int) -> tuple[Standing | None, Course | None]:
         book = self._books.get(name)
         if book is None:
             return None, None
         if isinstance(window, str):
             return book.standing, book.courses.get(window)
         length = pane_length(window)
-        start = at // length * length - window
+        start = at - at % length - window
         parts = [course for key, course in sorted(book.rings[length].items()) if start <= key <= at]
-        if not parts:
-            return book.standing, None
-        whole = _Course(parts[0].start, parts[0].opened)
-        whole.high = max(part.high for part in parts)
-        whole.instants = sum(part.instants for part in parts)
-        return book.standing, whole
-
-    @staticmethod
-    def _estimate(standing: Standing, value: float | int, n: int, start: int, at: int) -> Estimate:
-        shown = value if standing.status is Status.OK or standing.stale else None
-        return Estimate(
-            value=shown, n=n, status=standing.status, from_ns=start, to_ns=at, stale=standing.stale
-        )
+        return book.standing, Course.join(parts) if parts else None
 
     def records(self) -> dict[str, bytes | None]:
         """State records changed since the last call; None = deleted."""
@@ -247,21 +235,47 @@ class EquitySequences:
         return out
 
     def restore(self, records: Mapping[str, bytes]) -> None:
-        """Go on from committed records."""
+        """Go on from committed records; those of books that are no longer kept are left out.
+
+        Raises:
+            StateError: a record cannot be read.
+        """
         for key, data in records.items():
             top, *rest = key.split("/")
-            if top != "equity" or rest[1] not in self._books:
+            if top != "equity":
                 continue
-            kind, name = rest[0], rest[1]
-            book = self._books[name]
-            if kind == "book":
-                self.fold(int(rest[2]), {name: msgspec.msgpack.decode(data, type=BookState)})
-            elif kind == "course":
-                book.courses[rest[2]] = _Course.decode(data)
-            elif int(rest[2]) in book.rings:
-                book.rings[int(rest[2])][int(rest[3])] = _Course.decode(data)
+            try:
+                self._restore(key, *rest, data=data)
+            except (ValueError, TypeError) as error:
+                raise StateError(f"state record {key!r} cannot be read: {error}") from error
         self._dirty.clear()
 
+    def _restore(self, key: str, kind: str, name: str, what: str, start: str = "", *, data: bytes) -> None:
+        book = self._books.get(name)
+        if book is None:
+            return
+        if kind == "book":
+            self.fold(int(what), {name: read_value(BookState, key, data)})
+        elif kind == "course":
+            book.courses[what] = Course.decode(key, data)
+        elif int(what) in book.rings:
+            book.rings[int(what)][int(start)] = Course.decode(key, data)
 
-def _unknown(start: int, at: int) -> Estimate:
-    return Estimate(value=None, n=0, status=Status.UNKNOWN, from_ns=start, to_ns=at)
+
+def _estimate(
+    standing: Standing, value: float | int, n: int, start: int, at: int, extra: dict[str, Any]
+) -> Estimate:
+    shown = value if standing.status is Status.OK or standing.stale else None
+    return Estimate(
+        value=shown,
+        n=n,
+        status=standing.status,
+        from_ns=start,
+        to_ns=at,
+        stale=standing.stale,
+        extra=extra,
+    )
+
+
+def _unknown(at: int) -> Estimate:
+    return Estimate(value=None, n=0, status=Status.UNKNOWN, from_ns=at, to_ns=at)

@@ -26,7 +26,8 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
 from monitor.engine.catalogue import BY_NAME
-from monitor.engine.deployment import DeploymentFold, Value
+from monitor.engine.deployment import DeploymentFold
+from monitor.engine.readings import Value
 from monitor.observe.readiness import Readiness
 from monitor.observe.series import PREFIX, Page, Shown, Taken, add_artifacts, add_deployment, whose
 from monitor.policy.events import EventType
@@ -226,7 +227,7 @@ def _values(fold: DeploymentFold, known: Mapping[int, Taken]) -> Mapping[int, Ta
 
 
 def _schedule(fold: DeploymentFold, name: str) -> int:
-    return max(BY_NAME[name].every_ns, fold.grid.evaluation)
+    return fold.grid.schedule(BY_NAME[name].every_ns)
 
 
 def _build() -> dict[str, str]:

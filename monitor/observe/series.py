@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from prometheus_client.metrics_core import Metric
 
 from monitor.engine.catalogue import BY_NAME, FAMILIES, Family, Labels, seconds_text
-from monitor.engine.deployment import Value
+from monitor.engine.readings import Value
 from monitor.policy.audit import Subjects
 from monitor.policy.evaluation import Phase
 from monitor.policy.latches import LatchState

@@ -5,7 +5,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from monitor.engine.catalogue import FAMILIES
-from monitor.engine.deployment import Value
+from monitor.engine.readings import Value
 from monitor.observe.series import (
     LATCHES,
     OWN,

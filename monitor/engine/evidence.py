@@ -1,0 +1,198 @@
+"""`Evidence`: what all tasks said of panes, merged: rings of closed ones, the open one, windows of both.
+
+Panes of all tasks are merged before panes are joined into windows, so that the number of tasks cannot change
+a sample. Knows no metric and no rule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import msgspec
+
+from monitor.engine.grid import Grid
+from monitor.engine.panes import Kind, Pane, PaneBytes
+from monitor.engine.partials import Open, Partial
+from monitor.engine.rings import Rings, WindowView
+from monitor.engine.sources import Source
+from monitor.errors import StateError
+from monitor.state.records import read_value
+from monitor.stats.counts import Counts
+
+COUNTED = ("fates/", "rejected/", "answers/")
+"""Statistics that also count for ever, beyond every window."""
+
+
+class Evidence:
+    """Panes of a deployment as of its last folded instant."""
+
+    def __init__(self, grid: Grid, sources: Sequence[Source], windows_ns: Sequence[int]) -> None:
+        self._grid = grid
+        self._kinds: Mapping[str, Kind] = {s.key: s.kind for s in sources}
+        self._rings = Rings(self._kinds, windows_ns)
+        self._open: dict[int, Open] = {}
+        """By task its open pane: the latest bytes of each statistic, and offsets, as last said."""
+        self._closed: dict[str, Counts] = {}
+        self._at = 0
+        self._complete = False
+        self._known = True
+        self._merged: Pane | None = None
+        self._fresh = False
+        self._views: dict[tuple[int, int], WindowView] = {}
+        self._dirty: set[str] = set()
+
+    @property
+    def since(self) -> int | None:
+        """Rows before this time no longer count in any window; None: all do."""
+        return self._rings.since
+
+    def fold(
+        self,
+        at: int,
+        parts: Mapping[int, Sequence[Partial]],
+        *,
+        known: bool,
+        complete: bool = False,
+    ) -> bool:
+        """Take what tasks said up to `at`; whether any of it was new.
+
+        Args:
+            known: no task is missing; the open pane is left out where one is.
+            complete: every statistic of the open panes was said as of `at`, whatever its schedule.
+        """
+        closed: dict[int, Pane] = {}
+        changed = False
+        for task in sorted(parts):
+            for partial in parts[task]:
+                changed |= self._fold_one(task, partial, closed)
+        for start in sorted(closed):
+            self._rings.add(start, closed[start])
+        if at % self._grid.pane == 0:
+            self._rings.drop(at)
+        self._fresh &= not changed and self._grid.slot(at) == self._grid.slot(self._at)
+        self._at, self._known, self._complete = at, known, complete
+        self._views.clear()
+        return changed
+
+    def _fold_one(self, task: int, partial: Partial, closed: dict[int, Pane]) -> bool:
+        """Whether it said anything new: a task that has restarted says its open pane again."""
+        for said in partial.closed:
+            pane = Pane.decode(said.pane, self._kinds, self._grid.pane)
+            if said.start in closed:
+                closed[said.start].merge(pane)
+            else:
+                closed[said.start] = pane
+            self._count(pane, self._closed)
+            self._dirty.add("totals")
+            if task in self._open and self._open[task].start == said.start:
+                del self._open[task]
+                self._dirty.add(f"open/{task}")
+        opened = partial.open is not None and self._fold_open(task, partial.open)
+        return bool(partial.closed) or opened
+
+    def _fold_open(self, task: int, saying: Open) -> bool:
+        before = self._open.get(task)
+        said = before.pane.statistics if before is not None and before.start == saying.start else {}
+        merged = PaneBytes({**said, **saying.pane.statistics}, saying.pane.offsets)
+        opened = Open(saying.start, merged)
+        if opened == before:
+            return False
+        self._open[task] = opened
+        self._dirty.add(f"open/{task}")
+        return True
+
+    def restart(self, at: int) -> None:
+        """Rows before the next pane after `at` no longer count in any window."""
+        self._rings.restart(self._grid.slot(at) + self._grid.pane)
+        self._views.clear()
+
+    def window(self, window_ns: int, every_ns: int) -> WindowView:
+        """The window as of the last folded instant, of statistics whose schedule is `every_ns`.
+
+        Between two instants of a schedule the open pane is known as of the earlier one only: the window then
+        ends there, or with the last closed pane.
+        """
+        due = self._at - self._at % every_ns
+        to_ns = self._at if self._complete else max(due, self._grid.slot(self._at))
+        view = self._views.get((window_ns, to_ns))
+        if view is None:
+            view = self._views[window_ns, to_ns] = self._rings.window(window_ns, to_ns, self._opened(to_ns))
+        return view
+
+    def _opened(self, to_ns: int) -> Pane | None:
+        """The open finest pane, merged over the tasks; None where it is empty, or before `since`."""
+        start = self._grid.slot(self._at)
+        if not self._known or to_ns == start or (self.since is not None and start < self.since):
+            return None
+        if not self._fresh:
+            self._merged, self._fresh = self._merge(start), True
+        return self._merged
+
+    def _merge(self, start: int) -> Pane | None:
+        merged: Pane | None = None
+        for task in sorted(self._open):
+            opened = self._open[task]
+            if opened.start == start:
+                pane = Pane.decode(opened.pane, self._kinds, self._grid.pane)
+                if merged is None:
+                    merged = pane
+                else:
+                    merged.merge(pane)
+        return merged
+
+    @property
+    def totals(self) -> dict[str, Counts]:
+        """Fates, rejections and answers by key over all time, of closed panes and of what is open."""
+        totals = {key: count.copy() for key, count in self._closed.items()}
+        kinds = {key: kind for key, kind in self._kinds.items() if key.startswith(COUNTED)}
+        for opened in self._open.values():
+            self._count(Pane.decode(opened.pane, kinds, self._grid.pane), totals)
+        return dict(sorted(totals.items()))
+
+    @staticmethod
+    def _count(pane: Pane, totals: dict[str, Counts]) -> None:
+        for key, statistic in pane.statistics.items():
+            if not key.startswith(COUNTED):
+                continue
+            if key in totals:
+                totals[key].merge(statistic)
+            else:
+                totals[key] = statistic.copy()
+
+    def records(self) -> dict[str, bytes | None]:
+        """State records changed since the last call; None = deleted."""
+        out: dict[str, bytes | None] = {}
+        for (length, start), pane in self._rings.changed().items():
+            out[f"ring/{length}/{start}"] = msgspec.msgpack.encode(pane.encode()) if pane else None
+        for key in sorted(self._dirty):
+            if key == "totals":
+                totals = {name: total.to_bytes() for name, total in sorted(self._closed.items())}
+                out[key] = msgspec.msgpack.encode(totals)
+            else:
+                opened = self._open.get(int(key.removeprefix("open/")))
+                out[key] = msgspec.msgpack.encode(opened) if opened is not None else None
+        self._dirty.clear()
+        return out
+
+    def restore(self, records: Mapping[str, bytes], at: int | None, since: int | None) -> None:
+        """Go on from committed records, as of the instant `at`.
+
+        Raises:
+            StateError: a record cannot be read.
+        """
+        self._at, self._rings.since = at or 0, since
+        for key, data in records.items():
+            kind, *rest = key.split("/")
+            try:
+                numbers = [int(number) for number in rest] if kind in ("ring", "open") else []
+            except ValueError as error:
+                raise StateError(f"state record {key!r} has no key of this program") from error
+            if kind == "ring":
+                length, start = numbers
+                pane = Pane.decode(read_value(PaneBytes, key, data), self._kinds, length)
+                self._rings.restore(length, start, pane)
+            elif kind == "open":
+                self._open[numbers[0]] = read_value(Open, key, data)
+            elif kind == "totals":
+                totals = read_value(dict[str, bytes], key, data)
+                self._closed = {k: self._kinds[k].decode(v, 0) for k, v in totals.items() if k in self._kinds}

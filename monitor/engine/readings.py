@@ -1,0 +1,145 @@
+"""`Readings`: every metric of a deployment as of its last folded instant, from panes and from books.
+
+Reads what the folds hold, changes nothing, decides nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from monitor.engine.catalogue import BY_NAME, Catalogue, Labels, Metric
+from monitor.engine.equity import EquitySequences, Window
+from monitor.engine.evidence import Evidence
+from monitor.engine.grid import Grid
+from monitor.policy.docket import Proof
+from monitor.policy.rules import ACTIVE, Rule
+from monitor.stats.estimate import Estimate, Status
+from monitor.trading.books import PAPER, book_key
+from monitor.trading.performance import difference
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A metric as of an instant, for report and exporter; `window` in ns, 0 for values without one."""
+
+    name: str
+    labels: Labels
+    window: Window
+    estimate: Estimate
+
+
+class Readings:
+    """`windows_ns`: those of the deployment, ascending; metrics of books also since session and promotion."""
+
+    def __init__(
+        self,
+        grid: Grid,
+        catalogue: Catalogue,
+        windows_ns: tuple[int, ...],
+        evidence: Evidence,
+        equity: EquitySequences,
+    ) -> None:
+        self._grid = grid
+        self._catalogue = catalogue
+        self._windows = windows_ns
+        self._spans: tuple[Window, ...] = (*windows_ns, "session", "promotion")
+        self._evidence, self._equity = evidence, equity
+        labels = [dict(book_labels(book)) for book in equity.books]
+        self._challengers = sorted({of["role"] for of in labels} - {ACTIVE})
+        self._at = 0
+        self._missing = False
+
+    def take(self, at: int, *, missing: bool) -> None:
+        """Both folds stand at `at`; `missing`: not every task has said its part."""
+        self._at, self._missing = at, missing
+
+    def every(self) -> Iterator[Value]:
+        """All metrics, whatever their schedule."""
+        return self._values(lambda _: True)
+
+    def due(self, at: int) -> Iterator[Value]:
+        """The metrics whose schedule has an instant at `at`."""
+        return self._values(lambda every_ns: at % every_ns == 0)
+
+    def _values(self, wanted: Callable[[int], bool]) -> Iterator[Value]:
+        for metric in self._catalogue.metrics:
+            if wanted(self._grid.schedule(metric.family.every_ns)):
+                for window in self._windows:
+                    yield Value(metric.family.name, metric.labels, window, self._of_panes(metric, window))
+        equity, books = self._equity, [(book, book_labels(book)) for book in self._equity.books]
+        for book, labels in books:
+            yield Value("equity", labels, 0, equity.equity(book, self._at))
+        for name, read in (("pnl_after_costs", equity.profit), ("drawdown", equity.drawdown)):
+            for book, labels in books:
+                for span in self._spans:
+                    yield Value(name, labels, span, read(book, span, self._at))
+        for role in self._challengers:
+            for span in self._spans:
+                yield Value("model_effect", (("role", role),), span, self._model_effect(role, span))
+
+    def estimate(self, rule: Rule) -> Estimate:
+        """The value that a rule asks for."""
+        if BY_NAME[rule.metric].of is None:
+            return self._of_books(rule)
+        metric = self._catalogue.find(rule.metric, rule.labels)
+        if metric is None or not isinstance(rule.window, int):
+            return Estimate(value=None, n=0, status=Status.NOT_APPLICABLE, from_ns=self._at, to_ns=self._at)
+        return self._of_panes(metric, rule.window)
+
+    def _of_panes(self, metric: Metric, window_ns: int) -> Estimate:
+        """A metric over a window; unknown while a task is missing: its rows are."""
+        view = self._evidence.window(window_ns, self._grid.schedule(metric.family.every_ns))
+        if self._missing:
+            return Estimate(value=None, n=0, status=Status.UNKNOWN, from_ns=view.from_ns, to_ns=view.to_ns)
+        return metric.value(view)
+
+    def _of_books(self, rule: Rule) -> Estimate:
+        labels = dict(rule.labels)
+        book = book_key(labels.get("role", ""), labels.get("fills", ""))
+        window: Window = rule.window  # type: ignore[assignment]
+        match rule.metric:
+            case "equity":
+                return self._equity.equity(book, self._at)
+            case "pnl_after_costs":
+                return self._equity.profit(book, window, self._at)
+            case "drawdown":
+                return self._equity.drawdown(book, window, self._at)
+            case _:
+                return self._model_effect(labels["role"], window)
+
+    def _model_effect(self, role: str, window: Window) -> Estimate:
+        """{shadow, paper} - {active, paper}: challenger minus incumbent, over the same instants."""
+        theirs = self._equity.profit(book_key(role, PAPER), window, self._at)
+        ours = self._equity.profit(book_key(ACTIVE, PAPER), window, self._at)
+        value = None
+        if theirs.value is not None and ours.value is not None and theirs.from_ns == ours.from_ns:
+            value = difference(int(theirs.value), int(ours.value))
+        sound = value is not None and theirs.status is Status.OK and ours.status is Status.OK
+        return Estimate(
+            value=value,
+            n=min(theirs.n, ours.n),
+            status=Status.OK if sound else Status.UNKNOWN,
+            from_ns=theirs.from_ns,
+            to_ns=theirs.to_ns,
+            stale=value is not None and not sound,
+        )
+
+    def prove(self, rule: Rule) -> Proof:
+        """What the value of a rule rests on; for a window that is none of panes, offsets of the longest."""
+        family = BY_NAME[rule.metric]
+        window = rule.window if isinstance(rule.window, int) and rule.window else max(self._windows)
+        evidence: dict[str, object] = {}
+        if family.of is None:
+            for book in self._equity.books:
+                standing = self._equity.standing(book)
+                if standing is not None:
+                    evidence[book] = {"cash": str(standing.cash), "value": str(standing.value)}
+        view = self._evidence.window(window, self._grid.schedule(family.every_ns))
+        return Proof(evidence, view.offsets)
+
+
+def book_labels(book: str) -> Labels:
+    """The labels of a book's key, sorted by name."""
+    pairs = [part.split("=", 1) for part in book.split(",")]
+    return tuple(sorted((name, value) for name, value in pairs))
