@@ -111,13 +111,16 @@ class Deployed:
     def deployment_fold(self) -> DeploymentFold:
         """A fresh fold 2."""
         capital = self.settings.capital
+        real, *paper = self.books
         equity = EquitySequences(
             self.books,
             self.settings.windows_ns,
+            tick_ns=self.grid.tick,
             currency=capital.currency if capital else "USD",
             capital=money_of(capital.amount) if capital else None,
             staleness_ns=self.settings.books.mark_staleness_ns,
             promoted_ns=self.settings.models.promoted_at_ns,
+            flat={*paper, real} if self.settings.books.start_flat else set(paper),
         )
         grids = Grids(self.grid.tick, self.grid.evaluation)
         decider = Decider(self.policy, self.subjects, grids)

@@ -5,7 +5,7 @@ Lives in fold 2 alone: the high-water mark of a sum is not the sum of high-water
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any, Literal
 
 import msgspec
@@ -55,12 +55,15 @@ class _Book:
         self.standing: Standing | None = None
         self.sums: tuple[int, int, int] = (0, 0, 0)
         self.complete, self.foreign, self.oldest = True, False, 0
+        self.begun = False
 
 
 class EquitySequences:
-    """Books by key (`role=...,fills=...`). `capital` in 1e-18 of `currency`, None: no drawdown exists.
+    """Books by key (`role=...,fills=...`).
 
-    `promoted_ns`: when the active was promoted; None: the promotion window begins with the first instant.
+    `capital` in 1e-18 of `currency`, None: no drawdown exists. `flat`: books that hold nothing before their
+    first rows, so that these count. `promoted_ns`: when the active was promoted; None: the promotion window
+    begins with the first instant.
     """
 
     def __init__(
@@ -68,10 +71,12 @@ class EquitySequences:
         books: Iterable[str],
         windows_ns: Iterable[int],
         *,
+        tick_ns: int,
         currency: str,
         capital: int | None,
         staleness_ns: int,
         promoted_ns: int | None,
+        flat: Collection[str],
     ) -> None:
         self._longest: dict[int, int] = {}
         for window in windows_ns:
@@ -79,7 +84,7 @@ class EquitySequences:
             self._longest[length] = max(window, self._longest.get(length, 0))
         self._books = {book: _Book(sorted(self._longest)) for book in books}
         self.currency, self._capital, self._staleness = currency, capital, staleness_ns
-        self._promoted = promoted_ns
+        self._promoted, self._tick, self._flat = promoted_ns, tick_ns, flat
         self._dirty: set[str] = set()
 
     @property
@@ -122,13 +127,17 @@ class EquitySequences:
             known = book.complete and not book.foreign
             status = Status.OK if known and not stale else Status.UNKNOWN
             book.standing = Standing(*book.sums, status, stale and known)
-            if not known:
-                continue
-            profit = book.standing.profit
-            for key, course in self._running(name, book, at, profit):
-                if status is Status.OK:
-                    course.take(profit)
-                    self._dirty.add(key)
+            if not book.begun and name in self._flat:
+                self._run(name, book, at - self._tick, 0, sound=True)
+            book.begun = True
+            if known:
+                self._run(name, book, at, book.standing.profit, sound=not stale)
+
+    def _run(self, name: str, book: _Book, at: int, profit: int, *, sound: bool) -> None:
+        for key, course in self._running(name, book, at, profit):
+            if sound:
+                course.take(profit)
+                self._dirty.add(key)
 
     def _running(self, name: str, book: _Book, at: int, profit: int) -> Iterator[tuple[str, Course]]:
         """The stretches that `at` lies in, those that begin with it included, by the key of their record."""
@@ -254,6 +263,7 @@ class EquitySequences:
         book = self._books.get(name)
         if book is None:
             return
+        book.begun = True
         if kind == "book":
             self.fold(int(what), {name: read_value(BookState, key, data)})
         elif kind == "course":
