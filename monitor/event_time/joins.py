@@ -1,0 +1,339 @@
+"""`Join`: orders and outcomes meet the feature events they name, whichever comes first.
+
+Symmetric: a row waits for its partner, and then counts as unpaired with its side. Knows no streams: keys and
+numbers go in, pairs and counts come out, the same however the rows were sliced.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.errors import StateError
+from monitor.wire.table import NO_TIME, Table
+
+EVENTS, REFERENCES, PASSED = "events", "references", "passed"
+
+Columns = Mapping[str, str]
+"""Names and NumPy dtypes of what pairs are to hold of a side."""
+
+
+class _Slice(msgspec.Struct, frozen=True, array_like=True):
+    """Rows of one slice of time as bytes; `eff` from its start. A column that equals `eff` is left out."""
+
+    keys: bytes
+    eff: bytes
+    columns: dict[str, bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Pairs:
+    """Row by row an event, a reference to it, and when they met: the later effective time, never falling.
+
+    The tables have `key`, `eff` and the columns that the join was asked to hold.
+    """
+
+    events: Table
+    references: Table
+    at: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Unpaired:
+    """How many rows of each side found nobody."""
+
+    events: int
+    references: int
+
+
+class Join:
+    """Pairs references, each of which names one event, with events, which any number may name.
+
+    A reference takes the event of its key that was folded last before it, else the first that is folded after
+    it, where their effective times are at most `window` ns apart. Rows go in by effective time; in one call
+    an event comes before a reference of the same time.
+
+    Args:
+        slice_ns: length of the slice of time that one state record holds, and that is written whole.
+        events, references: columns kept beside `key` (u8) and `eff` (i8).
+    """
+
+    def __init__(self, window: int, slice_ns: int, events: Columns, references: Columns) -> None:
+        self._window, self._slice = window, slice_ns
+        self._events = _Events(slice_ns, events)
+        self._columns = references
+        self._waiting = _kept(None, references)
+        self._dirty: set[int] = set()
+        self._passed = self._said = NO_TIME
+
+    def __len__(self) -> int:
+        """Rows kept, of both sides."""
+        return len(self._events) + len(self._waiting)
+
+    def take(self, events: Table | None, references: Table | None) -> Pairs:
+        """Rows folded next, of either side or both; returns the pairs they make, with those before them.
+
+        Duplicates and rows that enter nothing are the caller's to leave out.
+        """
+        asking = _kept(references, self._columns)
+        named = np.empty(0, np.int64)
+        if events is not None and len(events):
+            self._events.add(events)
+            if len(self._waiting):
+                named = np.flatnonzero(np.isin(self._waiting["key"], events["key"]))
+                asking = Table.concat([self._waiting.take(named), asking])
+        met, rows = self._events.find(asking["key"], asking["eff"], len(named), self._window)
+        self._keep(asking, named, met)
+        found = asking.take(met)
+        at = np.maximum(found["eff"], rows["eff"])
+        order = np.argsort(at, kind="stable")
+        return Pairs(rows.take(order), found.take(order), at[order])
+
+    def _keep(self, asking: Table, named: NDArray[np.int64], met: NDArray[np.int64]) -> None:
+        """References that were waiting and have met their event go, new ones that have not begin to wait."""
+        alone = np.ones(len(asking), np.bool_)
+        alone[met] = False
+        gone = named[~alone[: len(named)]]
+        stay = len(named) + np.flatnonzero(alone[len(named) :])
+        if len(gone):
+            self._dirty.update((self._waiting["eff"][gone] // self._slice).tolist())
+            self._waiting = self._waiting.take(np.delete(np.arange(len(self._waiting)), gone))
+        if len(stay):
+            self._dirty.update((asking["eff"][stay] // self._slice).tolist())
+            self._waiting = Table.concat([self._waiting, asking.take(stay)])
+
+    def expire(self, instant: int) -> Unpaired:
+        """Time has passed to `instant`: rows that have waited longer than the window, since the last call."""
+        until = instant - self._window
+        if until <= self._passed:
+            return Unpaired(0, 0)
+        events = self._events.expire(self._passed, until)
+        gone = int(self._waiting["eff"].searchsorted(until))
+        self._dirty.update((self._waiting["eff"][:gone] // self._slice).tolist())
+        self._waiting = self._waiting.take(slice(gone, None))
+        self._passed = until
+        return Unpaired(events, gone)
+
+    def records(self) -> dict[str, bytes | None]:
+        """State records changed since the last call; None = deleted."""
+        out = self._events.records()
+        for number in sorted(self._dirty):
+            edges = self._waiting["eff"].searchsorted([number * self._slice, (number + 1) * self._slice])
+            rows = self._waiting.take(slice(*edges.tolist()))
+            key = f"{REFERENCES}/{number * self._slice}"
+            out[key] = _encode(rows, number * self._slice, self._columns) if len(rows) else None
+        self._dirty.clear()
+        if self._said != self._passed:
+            out[PASSED] = msgspec.msgpack.encode(self._passed)
+            self._said = self._passed
+        return out
+
+    def restore(self, records: Mapping[str, bytes]) -> None:
+        """Go on from all records that stand.
+
+        Raises:
+            StateError: one cannot be read.
+        """
+        waiting: list[tuple[int, Table]] = []
+        try:
+            for key, data in records.items():
+                side, _, start = key.partition("/")
+                if side == PASSED:
+                    self._passed = self._said = msgspec.msgpack.decode(data, type=int)
+                elif side == EVENTS:
+                    self._events.restore(int(start), data)
+                else:
+                    waiting.append((int(start), _decode(data, int(start), self._columns)))
+        except (msgspec.DecodeError, ValueError) as error:
+            raise StateError(f"state of a join, record {key!r}, cannot be read: {error}") from error
+        waiting.sort(key=lambda entry: entry[0])
+        self._waiting = Table.concat([self._waiting, *(rows for _, rows in waiting)])
+
+
+class _Events:
+    """The many side: by slice of effective time, runs in order of (key, folding), older runs first.
+
+    Rows are sorted when they are first searched; a run is merged with the one before it unless that is much
+    longer, so that a slice has few.
+    """
+
+    def __init__(self, slice_ns: int, columns: Columns) -> None:
+        self._slice, self._columns = slice_ns, {**columns, "paired": "?"}
+        self._runs: dict[int, list[Table]] = {}
+        self._fresh: dict[int, list[Table]] = {}
+        self._dirty: set[int] = set()
+
+    def __len__(self) -> int:
+        return sum(len(run) for by in (self._runs, self._fresh) for runs in by.values() for run in runs)
+
+    def add(self, events: Table) -> None:
+        """Rows by effective time, all folded after those that are here."""
+        rows = _kept(events.with_columns(paired=np.zeros(len(events), np.bool_)), self._columns)
+        number = rows["eff"] // self._slice
+        starts = np.flatnonzero(np.diff(number, prepend=number[0] - 1)).tolist()
+        for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
+            at = int(number[start])
+            self._fresh.setdefault(at, []).append(rows.take(slice(start, end)))
+            self._dirty.add(at)
+
+    def find(
+        self, keys: NDArray[np.uint64], eff: NDArray[np.int64], waited: int, window: int
+    ) -> tuple[NDArray[np.int64], Table]:
+        """Which references meet an event, and that event, row by row.
+
+        The first `waited` references were folded in an earlier call and met nobody then: whatever they meet
+        now was folded after them, also at the same time.
+        """
+        alone = np.ones(len(keys), np.bool_)
+        met, rows = [np.empty(0, np.int64)], [_kept(None, self._columns)]
+        since = eff.copy()
+        since[:waited] -= 1
+        for after in (False, True):
+            asked = np.flatnonzero(alone) if after else np.arange(waited, len(keys))
+            for number, run in self._search(eff[asked], window, after=after):
+                at = (_first_after if after else _last_before)(run, keys[asked], since[asked])
+                if at is None:
+                    continue
+                hit = (at >= 0) & (np.abs(run["eff"][at] - eff[asked]) <= window)
+                met.append(asked[hit])
+                alone[asked[hit]] = False
+                rows.append(run.take(at[hit]))
+                run["paired"][at[hit]] = True
+                self._dirty.add(number)
+                asked = asked[~hit]
+                if not len(asked):
+                    break
+        found = Table.concat(rows)
+        return np.concatenate(met), Table({c: found[c] for c in found if c != "paired"})
+
+    def _search(self, eff: NDArray[np.int64], window: int, *, after: bool) -> Iterator[tuple[int, Table]]:
+        """Slices and runs in which events for references at these times may lie, the likeliest first."""
+        if not len(eff):
+            return
+        low, high = int(eff.min()), int(eff.max())
+        first, last = (low, high + window) if after else (low - window, high)
+        for number in sorted({*self._runs, *self._fresh}, reverse=not after):
+            if first // self._slice <= number <= last // self._slice:
+                for run in self._settled(number)[:: 1 if after else -1]:
+                    yield number, run
+
+    def _settled(self, number: int) -> list[Table]:
+        """The runs of a slice, all sorted."""
+        runs = self._runs.setdefault(number, [])
+        if number in self._fresh:
+            runs.append(_by_key(self._fresh.pop(number)))
+            while len(runs) > 1 and len(runs[-2]) < 2 * len(runs[-1]):
+                runs[-2:] = [_by_key(runs[-2:])]
+        return runs
+
+    def expire(self, since: int, until: int) -> int:
+        """Counts unpaired rows with `since` <= effective time < `until`; past slices are dropped."""
+        unpaired = 0
+        for number in sorted({*self._runs, *self._fresh}):
+            if number * self._slice >= until:
+                break
+            for run in self._settled(number):
+                eff = run["eff"]
+                unpaired += int(((eff >= since) & (eff < until) & ~run["paired"]).sum())
+            if (number + 1) * self._slice <= until:
+                del self._runs[number]
+                self._dirty.add(number)
+        return unpaired
+
+    def records(self) -> dict[str, bytes | None]:
+        """Records of slices changed since the last call."""
+        out: dict[str, bytes | None] = {}
+        for number in sorted(self._dirty):
+            start = number * self._slice
+            runs = self._settled(number) if number in self._runs or number in self._fresh else []
+            out[f"{EVENTS}/{start}"] = _encode(_by_key(runs), start, self._columns) if runs else None
+        self._dirty.clear()
+        return out
+
+    def restore(self, start: int, data: bytes) -> None:
+        """Put a slice back."""
+        self._runs[start // self._slice] = [_decode(data, start, self._columns)]
+
+
+_Places = NDArray[np.int64] | None
+
+
+def _last_before(run: Table, keys: NDArray[np.uint64], eff: NDArray[np.int64]) -> _Places:
+    """For each key the place of its last event with effective time <= `eff`, else -1; None: the run has none
+    of the keys."""
+    at = run["key"].searchsorted(keys, "right") - 1
+    if not bool(_holds(run, at, keys).any()):
+        return None
+    while bool((later := _holds(run, at, keys) & (run["eff"].take(at, mode="clip") > eff)).any()):
+        at = at - later
+    return np.where(_holds(run, at, keys), at, -1)
+
+
+def _first_after(run: Table, keys: NDArray[np.uint64], eff: NDArray[np.int64]) -> _Places:
+    """For each key the place of its first event with effective time > `eff`, else -1; None as above."""
+    at = run["key"].searchsorted(keys)
+    if not bool(_holds(run, at, keys).any()):
+        return None
+    while bool((sooner := _holds(run, at, keys) & (run["eff"].take(at, mode="clip") <= eff)).any()):
+        at = at + sooner
+    return np.where(_holds(run, at, keys), at, -1)
+
+
+def _holds(run: Table, at: NDArray[np.int64], keys: NDArray[np.uint64]) -> NDArray[np.bool_]:
+    """Whether there is a row of this key at that place."""
+    there: NDArray[np.bool_] = run["key"].take(at, mode="clip") == keys
+    return there & (at >= 0) & (at < len(run))
+
+
+def _by_key(runs: Sequence[Table]) -> Table:
+    """Rows of runs in folding order as one run."""
+    rows = Table.concat(runs)
+    return rows.take(np.argsort(rows["key"], kind="stable"))
+
+
+def _kept(rows: Table | None, columns: Columns) -> Table:
+    """Of the caller's rows what is kept."""
+    kinds = {"key": "u8", "eff": "i8", **columns}
+    if rows is None:
+        return Table({c: np.empty(0, kind) for c, kind in kinds.items()})
+    return Table({c: rows[c].astype(kind, copy=False) for c, kind in kinds.items()})
+
+
+def _encode(rows: Table, start: int, columns: Columns) -> bytes:
+    eff = rows["eff"]
+    within = eff - start
+    return msgspec.msgpack.encode(
+        _Slice(
+            _bytes(rows["key"], "u8"),
+            _bytes(within, "u4" if int(within.max()) < 1 << 32 else "u8"),
+            {c: _bytes(rows[c], kind) for c, kind in columns.items() if not np.array_equal(rows[c], eff)},
+        )
+    )
+
+
+def _bytes(values: NDArray[Any], kind: str) -> bytes:
+    return values.astype(np.dtype(kind).newbyteorder("<")).tobytes()
+
+
+def _decode(data: bytes, start: int, columns: Columns) -> Table:
+    found = msgspec.msgpack.decode(data, type=_Slice)
+    key = _array(found.keys, "u8")
+    eff = start + _array(found.eff, "u4" if len(found.eff) == 4 * len(key) else "u8").astype(np.int64)
+    kept = {
+        c: _array(found.columns[c], k) if c in found.columns else eff.astype(k) for c, k in columns.items()
+    }
+    if any(len(column) != len(key) for column in (eff, *kept.values())):
+        raise ValueError("its columns are not equally long")
+    return Table({"key": key, "eff": eff, **kept})
+
+
+def _array(data: bytes, kind: str) -> NDArray[Any]:
+    return np.frombuffer(data, np.dtype(kind).newbyteorder("<")).astype(kind)
