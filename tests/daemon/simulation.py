@@ -1,0 +1,800 @@
+"""A deterministic world: real partition tasks over a memory log, driven by hand.
+
+Every await is a point of crash, stop or interleaving. The clock moves by hand, the schedule comes from a
+seed, answers and latencies of the models are scripted. What was published is then held against the replay of
+log and journal.
+"""
+
+from __future__ import annotations
+
+import copy
+import random
+from collections import Counter
+from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import FrameType
+from typing import Any
+
+import msgspec
+import orjson
+from streams import LATENESS_NS, MS, SECOND, START_NS, Sent
+
+from monitor.daemon.group import Deployed, Group
+from monitor.daemon.owner import Owner
+from monitor.daemon.partition_task import Board, PartitionTask
+from monitor.daemon.pipeline import Pipeline
+from monitor.daemon.replay import Journal, Replay, Replayed
+from monitor.engine import marks
+from monitor.engine.deployment import DeploymentFold
+from monitor.engine.panes import PaneBytes
+from monitor.errors import TransportError
+from monitor.models.scripted import ScriptedScorer
+from monitor.policy.chain import verify
+from monitor.policy.events import encode
+from monitor.state.records import META, OWN, TASK, Meta, decode_meta, unseal
+from monitor.transport.contract import ALERTS, INPUTS, JOURNAL, STATE, Record
+from monitor.transport.memory import MemoryLease, MemoryTransport
+from monitor.transport.memory_log import MemoryLog
+from monitor.wire.keys import murmur2
+
+__all__ = ["LATENESS_NS", "MS", "SECOND", "START_NS", "Instance", "World", "finish"]
+
+TRANSACTION_TIMEOUT_NS = 1500 * MS
+
+
+def finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
+    """Run a coroutine of the memory transport to its end."""
+    try:
+        while True:
+            coroutine.send(None)
+    except StopIteration as end:
+        return end.value
+
+
+class Notes:
+    """What the tasks said to people."""
+
+    def __init__(self) -> None:
+        self.lines: list[tuple[str, dict[str, object]]] = []
+
+    def info(self, event: str, **fields: object) -> None:
+        self.lines.append((event, fields))
+
+    warning = info
+
+    def of(self, event: str) -> list[dict[str, object]]:
+        """The fields of all lines of one kind."""
+        return [fields for name, fields in self.lines if name == event]
+
+
+@dataclass(slots=True, eq=False)
+class Replica:
+    """A process: its connection and what its tasks tell each other."""
+
+    transport: MemoryTransport
+    board: Board = field(default_factory=Board)
+
+
+class Instance:
+    """One life of a partition task; also listens to it."""
+
+    def __init__(self, world: World, partition: int, replica: Replica) -> None:
+        self.world, self.partition, self.replica = world, partition, replica
+        lease = replica.transport.lease(partition)
+        assert isinstance(lease, MemoryLease)
+        self.lease = lease
+        self.task = PartitionTask(
+            world.group,
+            replica.transport,
+            lease,
+            replica.board,
+            lambda: world.group.scorers(world.scorer),
+            world.notes,
+            self,
+            measured=world.measured,
+            batch=world.batch,
+        )
+        self.until = 0
+        self.turns = 0
+        self.widest = 0
+        self.pipeline: Pipeline | None = None
+
+    def assigned(self, partitions: Collection[int]) -> None: ...
+    def restored(self, task: int, owned: Collection[str]) -> None: ...
+    def published(self, owner: Owner) -> None: ...
+    def lost(self, task: int) -> None: ...
+
+    def folded(self, pipeline: Pipeline, task: int) -> None:
+        self.turns += 1
+        self.pipeline = pipeline
+        self.widest = max(self.widest, pipeline.sequencer.buffered)
+
+    def evaluated(self, owner: Owner) -> None:
+        assert owner.fold.at is not None
+        self.world.evaluated.append((owner.fold.at, self.world.clock))
+
+    def committed(self, task: int, records: int, seconds: float) -> None:
+        self.world.commits[task] += 1
+
+    @cached_property
+    def run(self) -> Coroutine[Any, Any, None]:
+        """Its life."""
+        return self.task.run()
+
+    def where(self) -> dict[str, FrameType]:
+        """The functions it is suspended in, by name, outermost first."""
+        frames = {}
+        inner: Any = self.run
+        while inner is not None and getattr(inner, "cr_frame", None) is not None:
+            frames[inner.cr_code.co_name] = inner.cr_frame
+            inner = inner.cr_await
+        return frames
+
+    @property
+    def committing(self) -> bool:
+        """Whether it is inside a commit."""
+        return "commit" in self.where()
+
+    @property
+    def deciding(self) -> bool:
+        """Whether it is inside a commit that holds a decision."""
+        frame = self.where().get("commit")
+        return frame is not None and any(
+            record.topic == ALERTS and b"heartbeat" not in record.value
+            for record in frame.f_locals["records"]
+        )
+
+    @property
+    def restoring(self) -> bool:
+        """Whether it has yet to fetch for the first time."""
+        return self.turns == 0 and "fetch" not in self.where()
+
+
+class World:
+    """A log, replicas that hold its partition tasks, and input that arrives by the clock."""
+
+    def __init__(
+        self,
+        group: Group,
+        script: list[Sent],
+        partitions: int,
+        *,
+        seed: int = 0,
+        replicas: int = 1,
+        measured: bool = False,
+        faults: float = 0.0,
+        batch: int = 2048,
+        log: MemoryLog | None = None,
+        clock: int = START_NS - 5 * MS,
+    ) -> None:
+        self.group, self.measured, self.faults, self.batch = group, measured, faults, batch
+        self.rng = random.Random(seed)
+        self.clock = clock
+        self.log = log or MemoryLog(partitions, self.now, transaction_timeout_ns=TRANSACTION_TIMEOUT_NS)
+        self.log.clock = self.now
+        self.partitions = partitions
+        self.script = script
+        self.sent = 0
+        self.notes = Notes()
+        self.commits: Counter[int] = Counter()
+        self.evaluated: list[tuple[int, int]] = []
+        self.disturbed: Counter[str] = Counter()
+        self.replicas = [self._replica() for _ in range(replicas)]
+        self.alive: list[Instance] = []
+        self.current: dict[int, Instance] = {}
+        for partition in range(partitions):
+            self.start(partition, self.rng.choice(self.replicas))
+
+    def now(self) -> int:
+        return self.clock
+
+    def scorer(self, deployed: Deployed) -> ScriptedScorer:
+        return ScriptedScorer(deployed.scope.roles, faults=self.faults)
+
+    def _replica(self) -> Replica:
+        return Replica(MemoryTransport(self.log, "desk", inputs=self.group.streams, start="earliest"))
+
+    # --- lives of tasks
+
+    def start(self, partition: int, replica: Replica) -> Instance:
+        """A new instance of a task, which becomes its current one."""
+        instance = Instance(self, partition, replica)
+        self.current[partition] = instance
+        self.alive.append(instance)
+        return instance
+
+    def crash(self, instance: Instance) -> None:
+        """The instance ends where it stands, as if its process had been killed."""
+        instance.run.close()
+        if instance in self.alive:
+            self.alive.remove(instance)
+
+    def restart(self, instance: Instance) -> Instance:
+        """Crash and begin anew in the same replica."""
+        self.crash(instance)
+        return self.start(instance.partition, instance.replica)
+
+    def step(self, instance: Instance) -> None:
+        """To the next await. A task that ends or loses the broker begins anew if it is still the current."""
+        try:
+            instance.run.send(None)
+            return
+        except StopIteration:
+            pass
+        except TransportError:
+            self.disturbed["fenced"] += 1
+        self.alive.remove(instance)
+        finish(instance.task.close())
+        if self.current[instance.partition] is instance:
+            self.start(instance.partition, instance.replica)
+
+    def turn(self, instance: Instance) -> None:
+        """About one turn of its loop; before its first one, as far as it comes without waiting for others."""
+        before = instance.turns
+        for _ in range(1000 if before else 40):
+            if instance in self.alive and instance.turns == before:
+                self.step(instance)
+
+    def reach(self, partition: int, inside: Callable[[Instance], bool], place: int = 0) -> Instance | None:
+        """Run until the task is at its `place`-th await (from 0) of those in a row where `inside` holds.
+
+        None where it came out of twenty such stretches before that, or all was sent and time is up.
+        """
+        stretches = 0
+        while stretches < 20 and self.clock < self.script[-1].clock_ns + SECOND:
+            self.tick(5 * MS)
+            for instance in list(self.alive):
+                if instance.partition != partition:
+                    self.turn(instance)
+            instance = self.current[partition]
+            turns, awaits = instance.turns, 0
+            while instance.turns == turns or awaits:
+                if inside(instance) and awaits == place:
+                    return instance
+                awaits = awaits + 1 if inside(instance) else 0
+                self.step(instance)
+                stretches += bool(awaits and not inside(instance))
+                instance = self.current[partition]
+        return None
+
+    def crash_within(self, partition: int, inside: Callable[[Instance], bool], place: int) -> bool:
+        """Crash the task at its `place`-th await within; False where it has no so many."""
+        instance = self.reach(partition, inside, place)
+        if instance is not None:
+            self.restart(instance)
+        return instance is not None
+
+    def fork(self) -> World:
+        """A world in which all processes were killed at this moment: only the log is left of them."""
+        clock, self.log.clock = self.log.clock, lambda: 0
+        log = copy.deepcopy(self.log)
+        self.log.clock = clock
+        other = World(self.group, self.script, self.partitions, log=log, clock=self.clock)
+        other.sent = self.sent
+        return other
+
+    # --- time
+
+    def tick(self, passed_ns: int) -> None:
+        """Time passes; what is due by then is sent."""
+        self.clock += passed_ns
+        while self.sent < len(self.script) and self.script[self.sent].clock_ns <= self.clock:
+            due = self.script[self.sent]
+            self.log.publish_input(due.stream, due.key, due.value, due.clock_ns, partition=due.partition)
+            self.sent += 1
+
+    def quiet(self, until_ns: int, *, step_ns: int = 40 * MS, without: frozenset[int] = frozenset()) -> None:
+        """An undisturbed world until then; tasks in `without` do not run."""
+        while self.clock < until_ns:
+            self.tick(step_ns)
+            for instance in list(self.alive):
+                if instance.partition not in without and instance in self.alive:
+                    self.turn(instance)
+
+    def settle(self, beyond_ns: int = 3 * SECOND) -> None:
+        """Undisturbed until everything that was sent is folded, evaluated and committed."""
+        for instance in self.alive:
+            instance.until = 0
+        last = self.script[-1].clock_ns if self.script else START_NS
+        self.quiet(max(self.clock, last) + beyond_ns)
+
+    def chaos(self, steps: int, disturbance: float, *, mild: bool = False) -> None:
+        """Seeded schedule. `mild`: nothing stands still for so long that it would be missed."""
+        for _ in range(steps):
+            if self.rng.random() < disturbance:
+                self._disturb(mild)
+            self.tick(self.rng.choice((1, 5, 10, 40, 80)) * MS)
+            for instance in self.rng.sample(self.alive, len(self.alive)):
+                if instance.until <= self.clock:
+                    self._run_a_while(instance)
+
+    def _run_a_while(self, instance: Instance) -> None:
+        """Some awaits, or a turn or two."""
+        if self.rng.random() < 0.5:
+            for _ in range(self.rng.choice((1, 2))):
+                if instance in self.alive:
+                    self.turn(instance)
+        for _ in range(self.rng.choice((0, 1, 3, 10))):
+            if instance in self.alive:
+                self.step(instance)
+
+    def _disturb(self, mild: bool) -> None:
+        draw = self.rng.random()
+        if draw < 0.35:
+            self.disturbed["kill"] += 1
+            replica = self.rng.choice(self.replicas)
+            for instance in [i for i in self.alive if i.replica is replica]:
+                self.crash(instance)
+                if self.current[instance.partition] is instance:
+                    self.start(instance.partition, self.rng.choice(self.replicas))
+        elif draw < 0.5:
+            self.disturbed["crash"] += 1
+            instance = self.rng.choice(self.alive)
+            self._bring_into(instance, self.rng.choice(("commit", "_restore", "fetch")))
+            if instance in self.alive:
+                self.crash(instance)
+                if self.current[instance.partition] is instance:
+                    self.start(instance.partition, instance.replica)
+        elif draw < 0.65:
+            self.disturbed["zombie"] += 1
+            self.start(self.rng.randrange(self.partitions), self.rng.choice(self.replicas))
+        elif draw < 0.8:
+            self.disturbed["move"] += 1
+            instance = self.current[self.rng.randrange(self.partitions)]
+            instance.lease.revoked = True
+            self.start(instance.partition, self.rng.choice(self.replicas))
+        else:
+            self.disturbed["stop"] += 1
+            long = (20, 100, 250) if mild else (20, 300, 1500, 4000)
+            stopped = self.rng.choice(self.alive)
+            stopped.until = self.clock + self.rng.choice(long) * MS
+
+    def _bring_into(self, instance: Instance, function: str) -> None:
+        """Step it into the middle of a function, if it comes by soon."""
+        for _ in range(60):
+            if instance not in self.alive or function in instance.where():
+                break
+            self.step(instance)
+        for _ in range(self.rng.randrange(25)):
+            if instance not in self.alive or function not in instance.where():
+                break
+            self.step(instance)
+
+    # --- what came of it
+
+    def lag_ns(self, since_ns: int, until_ns: int) -> int:
+        """The longest that an instant of the tick in [since, until) waited to be evaluated."""
+        tick = next(iter(self.group.deployments.values())).grid.tick
+        due, worst = -(-since_ns // tick) * tick, 0
+        for at, clock in [*self.evaluated, (until_ns, self.clock)]:
+            if due <= at and due < until_ns:
+                worst = max(worst, clock - due)
+            due = max(due, at - at % tick + tick)
+        return worst
+
+    def published(self, owner: Owner) -> None: ...
+    def lost(self, task: int) -> None: ...
+
+    def folded(self, pipeline: Pipeline, task: int) -> None:
+        self.turns += 1
+        self.pipeline = pipeline
+        self.widest = max(self.widest, pipeline.sequencer.buffered)
+
+    def evaluated(self, owner: Owner) -> None:
+        assert owner.fold.at is not None
+        self.world.evaluated.append((owner.fold.at, self.world.clock))
+
+    def committed(self, task: int, records: int, seconds: float) -> None:
+        self.world.commits[task] += 1
+
+    @cached_property
+    def run(self) -> Coroutine[Any, Any, None]:
+        """Its life."""
+        return self.task.run()
+
+    def where(self) -> dict[str, FrameType]:
+        """The functions it is suspended in, by name, outermost first."""
+        frames = {}
+        inner: Any = self.run
+        while inner is not None and getattr(inner, "cr_frame", None) is not None:
+            frames[inner.cr_code.co_name] = inner.cr_frame
+            inner = inner.cr_await
+        return frames
+
+    @property
+    def committing(self) -> bool:
+        """Whether it is inside a commit."""
+        return "commit" in self.where()
+
+    @property
+    def deciding(self) -> bool:
+        """Whether it is inside a commit that holds a decision."""
+        frame = self.where().get("commit")
+        return frame is not None and any(
+            record.topic == ALERTS and b"heartbeat" not in record.value
+            for record in frame.f_locals["records"]
+        )
+
+    @property
+    def restoring(self) -> bool:
+        """Whether it has yet to fetch for the first time."""
+        return self.turns == 0 and "fetch" not in self.where()
+
+
+class World:
+    """A log, replicas that hold its partition tasks, and input that arrives by the clock."""
+
+    def __init__(
+        self,
+        group: Group,
+        script: list[Sent],
+        partitions: int,
+        *,
+        seed: int = 0,
+        replicas: int = 1,
+        measured: bool = False,
+        faults: float = 0.0,
+        batch: int = 2048,
+        log: MemoryLog | None = None,
+        clock: int = START_NS - 5 * MS,
+    ) -> None:
+        self.group, self.measured, self.faults, self.batch = group, measured, faults, batch
+        self.rng = random.Random(seed)
+        self.clock = clock
+        self.log = log or MemoryLog(partitions, self.now, transaction_timeout_ns=TRANSACTION_TIMEOUT_NS)
+        self.log.clock = self.now
+        self.partitions = partitions
+        self.script = script
+        self.sent = 0
+        self.notes = Notes()
+        self.commits: Counter[int] = Counter()
+        self.evaluated: list[tuple[int, int]] = []
+        self.disturbed: Counter[str] = Counter()
+        self.replicas = [self._replica() for _ in range(replicas)]
+        self.alive: list[Instance] = []
+        self.current: dict[int, Instance] = {}
+        for partition in range(partitions):
+            self.start(partition, self.rng.choice(self.replicas))
+
+    def now(self) -> int:
+        return self.clock
+
+    def scorer(self, deployed: Deployed) -> ScriptedScorer:
+        return ScriptedScorer(deployed.scope.roles, faults=self.faults)
+
+    def _replica(self) -> Replica:
+        return Replica(MemoryTransport(self.log, "desk", inputs=self.group.streams, start="earliest"))
+
+    # --- lives of tasks
+
+    def start(self, partition: int, replica: Replica) -> Instance:
+        """A new instance of a task, which becomes its current one."""
+        instance = Instance(self, partition, replica)
+        self.current[partition] = instance
+        self.alive.append(instance)
+        return instance
+
+    def crash(self, instance: Instance) -> None:
+        """The instance ends where it stands, as if its process had been killed."""
+        instance.run.close()
+        if instance in self.alive:
+            self.alive.remove(instance)
+
+    def restart(self, instance: Instance) -> Instance:
+        """Crash and begin anew in the same replica."""
+        self.crash(instance)
+        return self.start(instance.partition, instance.replica)
+
+    def step(self, instance: Instance) -> None:
+        """To the next await. A task that ends or loses the broker begins anew if it is still the current."""
+        try:
+            instance.run.send(None)
+            return
+        except StopIteration:
+            pass
+        except TransportError:
+            self.disturbed["fenced"] += 1
+        self.alive.remove(instance)
+        finish(instance.task.close())
+        if self.current[instance.partition] is instance:
+            self.start(instance.partition, instance.replica)
+
+    def turn(self, instance: Instance) -> None:
+        """About one turn of its loop; before its first one, as far as it comes without waiting for others."""
+        before = instance.turns
+        for _ in range(1000 if before else 40):
+            if instance in self.alive and instance.turns == before:
+                self.step(instance)
+
+    def reach(self, partition: int, inside: Callable[[Instance], bool], place: int = 0) -> Instance | None:
+        """Run until the task is at its `place`-th await (from 0) of those in a row where `inside` holds.
+
+        None where it came out of twenty such stretches before that, or all was sent and time is up.
+        """
+        stretches = 0
+        while stretches < 20 and self.clock < self.script[-1].clock_ns + SECOND:
+            self.tick(5 * MS)
+            for instance in list(self.alive):
+                if instance.partition != partition:
+                    self.turn(instance)
+            instance = self.current[partition]
+            turns, awaits = instance.turns, 0
+            while instance.turns == turns or awaits:
+                if inside(instance) and awaits == place:
+                    return instance
+                awaits = awaits + 1 if inside(instance) else 0
+                self.step(instance)
+                stretches += bool(awaits and not inside(instance))
+                instance = self.current[partition]
+        return None
+
+    def crash_within(self, partition: int, inside: Callable[[Instance], bool], place: int) -> bool:
+        """Crash the task at its `place`-th await within; False where it has no so many."""
+        instance = self.reach(partition, inside, place)
+        if instance is not None:
+            self.restart(instance)
+        return instance is not None
+
+    def fork(self) -> World:
+        """A world in which all processes were killed at this moment: only the log is left of them."""
+        clock, self.log.clock = self.log.clock, lambda: 0
+        log = copy.deepcopy(self.log)
+        self.log.clock = clock
+        other = World(self.group, self.script, self.partitions, log=log, clock=self.clock)
+        other.sent = self.sent
+        return other
+
+    # --- time
+
+    def tick(self, passed_ns: int) -> None:
+        """Time passes; what is due by then is sent."""
+        self.clock += passed_ns
+        while self.sent < len(self.script) and self.script[self.sent].clock_ns <= self.clock:
+            due = self.script[self.sent]
+            self.log.publish_input(due.stream, due.key, due.value, due.clock_ns, partition=due.partition)
+            self.sent += 1
+
+    def quiet(self, until_ns: int, *, step_ns: int = 40 * MS, without: frozenset[int] = frozenset()) -> None:
+        """An undisturbed world until then; tasks in `without` do not run."""
+        while self.clock < until_ns:
+            self.tick(step_ns)
+            for instance in list(self.alive):
+                if instance.partition not in without and instance in self.alive:
+                    self.turn(instance)
+
+    def settle(self, beyond_ns: int = 3 * SECOND) -> None:
+        """Undisturbed until everything that was sent is folded, evaluated and committed."""
+        for instance in self.alive:
+            instance.until = 0
+        last = self.script[-1].clock_ns if self.script else START_NS
+        self.quiet(max(self.clock, last) + beyond_ns)
+
+    def chaos(self, steps: int, disturbance: float, *, mild: bool = False) -> None:
+        """Seeded schedule. `mild`: nothing stands still for so long that it would be missed."""
+        for _ in range(steps):
+            if self.rng.random() < disturbance:
+                self._disturb(mild)
+            self.tick(self.rng.choice((1, 5, 10, 40, 80)) * MS)
+            for instance in self.rng.sample(self.alive, len(self.alive)):
+                if instance.until <= self.clock:
+                    self._run_a_while(instance)
+
+    def _run_a_while(self, instance: Instance) -> None:
+        """Some awaits, or a turn or two."""
+        if self.rng.random() < 0.5:
+            for _ in range(self.rng.choice((1, 2))):
+                if instance in self.alive:
+                    self.turn(instance)
+        for _ in range(self.rng.choice((0, 1, 3, 10))):
+            if instance in self.alive:
+                self.step(instance)
+
+    def _disturb(self, mild: bool) -> None:
+        draw = self.rng.random()
+        if draw < 0.35:
+            self.disturbed["kill"] += 1
+            replica = self.rng.choice(self.replicas)
+            for instance in [i for i in self.alive if i.replica is replica]:
+                self.crash(instance)
+                if self.current[instance.partition] is instance:
+                    self.start(instance.partition, self.rng.choice(self.replicas))
+        elif draw < 0.5:
+            self.disturbed["crash"] += 1
+            instance = self.rng.choice(self.alive)
+            self._bring_into(instance, self.rng.choice(("commit", "_restore", "fetch")))
+            if instance in self.alive:
+                self.crash(instance)
+                if self.current[instance.partition] is instance:
+                    self.start(instance.partition, instance.replica)
+        elif draw < 0.65:
+            self.disturbed["zombie"] += 1
+            self.start(self.rng.randrange(self.partitions), self.rng.choice(self.replicas))
+        elif draw < 0.8:
+            self.disturbed["move"] += 1
+            instance = self.current[self.rng.randrange(self.partitions)]
+            instance.lease.revoked = True
+            self.start(instance.partition, self.rng.choice(self.replicas))
+        else:
+            self.disturbed["stop"] += 1
+            long = (20, 100, 250) if mild else (20, 300, 1500, 4000)
+            stopped = self.rng.choice(self.alive)
+            stopped.until = self.clock + self.rng.choice(long) * MS
+
+    def _bring_into(self, instance: Instance, function: str) -> None:
+        """Step it into the middle of a function, if it comes by soon."""
+        for _ in range(60):
+            if instance not in self.alive or function in instance.where():
+                break
+            self.step(instance)
+        for _ in range(self.rng.randrange(25)):
+            if instance not in self.alive or function not in instance.where():
+                break
+            self.step(instance)
+
+    # --- what came of it
+
+    def lag_ns(self, since_ns: int, until_ns: int) -> int:
+        """The longest that an instant of event time after `since_ns`, up to `until_ns`, waited for evaluation."""
+        worst, before = 0, since_ns
+        for at, clock in self.evaluated:
+            if before < at and before < until_ns:
+                worst = max(worst, clock - max(before + 1, since_ns))
+            before = max(before, at)
+        if before < until_ns:
+            worst = max(worst, self.clock - before)
+        return worst
+
+    def published(self, *, heartbeats: bool = False) -> list[dict[str, Any]]:
+        """Committed events."""
+        events = [orjson.loads(record.value or b"") for record in self.log.committed(ALERTS, 0)]
+        return [event for event in events if heartbeats or "heartbeat" not in event["type"]]
+
+    def decisions(self) -> list[bytes]:
+        """Committed events as bytes, heartbeats apart."""
+        values = [record.value or b"" for record in self.log.committed(ALERTS, 0)]
+        return [value for value in values if "heartbeat" not in orjson.loads(value)["type"]]
+
+    def kinds(self) -> list[str]:
+        """Types of the committed decisions in order: `alert`, `demote`, `rollback`, `kill_switch`."""
+        return [event["type"].split(".")[2] for event in self.published()]
+
+    def until(self, other: World) -> list[bytes]:
+        """Its decisions as far as both runs have come."""
+        name = next(iter(self.group.deployments))
+        end = min(world.journal().ends[name] for world in (self, other))
+        return [d for d in self.decisions() if orjson.loads(d)["data"]["to_ns"] <= end]
+
+    def marks(self) -> Iterator[marks.Mark]:
+        """The committed journal, task by task."""
+        for partition in range(self.partitions):
+            for record in self.log.committed(JOURNAL, partition):
+                yield marks.decode(record.value or b"")
+
+    def marked(self) -> Counter[str]:
+        """How many marks of each kind."""
+        return Counter(type(mark).__name__ for mark in self.marks())
+
+    def state(self, partition: int) -> dict[bytes, bytes]:
+        """The committed state of a task."""
+        found: dict[bytes, bytes] = {}
+        for record in self.log.committed(STATE, partition):
+            assert record.key is not None
+            found[record.key] = record.value or b""
+            if record.value is None:
+                del found[record.key]
+        return found
+
+    def meta(self, partition: int) -> Meta | None:
+        """The committed meta record of a task."""
+        state = self.state(partition)
+        return decode_meta(state[META]) if META in state else None
+
+    def kept(self, scope: str, name: str, partition: int) -> dict[str, bytes]:
+        """Committed state records of one scope, without their digests."""
+        return {k: value for k, (_, value) in unseal(self.state(partition)).get((scope, name), {}).items()}
+
+    def owner_of(self, name: str) -> int:
+        """The partition whose task owns a deployment."""
+        return murmur2(name.encode()) % self.partitions
+
+    def journal(self) -> Journal:
+        """As `record` would export it."""
+        journal = Journal()
+        for mark in self.marks():
+            journal.add(mark)
+        for partition in range(self.partitions):
+            meta = self.meta(partition)
+            if meta is not None:
+                journal.metas[partition] = meta
+        for name in self.group.deployments:
+            fold = self.kept(OWN, name, self.owner_of(name)).get("fold")
+            at = DeploymentFold.last_instant(fold) if fold is not None else None
+            journal.ends[name] = at if at is not None else -(2**62)
+        return journal
+
+    def rows(self, partition: int, stream: str, size: int) -> Iterator[list[Record]]:
+        """The input log of one partition in batches."""
+        records = self.log.committed(stream, partition)
+        for start in range(0, len(records), size):
+            yield records[start : start + size]
+
+    def replay(self, size: int = 512) -> tuple[Replay, Replayed]:
+        """A replay of log and journal, run to its end."""
+        sources = {
+            p: {stream: self.rows(p, stream, size) for stream in self.group.streams}
+            for p in range(self.partitions)
+        }
+        replay = Replay(
+            self.group, sources, self.scorer, lambda task, output: None, plain=False, journal=self.journal()
+        )
+        return replay, finish(replay.run())
+
+    def complaints(self, *, settled: bool) -> list[str]:
+        """What is wrong with what was published and kept; empty where all properties hold.
+
+        Published decisions equal the replay of log and journal, and so does the kept state of fold 2, byte
+        for byte; the chain holds. `settled`: also the state of fold 1, and every row is counted once.
+        """
+        decisions = self.decisions()
+        replay, replayed = self.replay(self.rng.choice((7, 64, 512)))
+        again = [encode(event) for fold in replayed.folds.values() for event in fold.decisions]
+        found = []
+        if decisions != again:
+            found.append(f"decisions differ: {_first_difference(decisions, again)}")
+        found += verify(self.published(heartbeats=True))
+        for name, fold in replayed.folds.items():
+            kept = self.kept(OWN, name, self.owner_of(name))
+            found += _differences(f"{OWN}/{name}", kept, fold.records())
+        if settled:
+            for partition, pipeline, _ in replay._pipelines:
+                for (name, _), task in pipeline.folds.items():
+                    kept = self.kept(TASK, name, partition)
+                    found += _differences(f"{TASK}/{name} of {partition}", kept, task.records())
+            found += [complaint for name in replayed.folds for complaint in self._uncounted(name)]
+        return found
+
+    def totals(self, name: str) -> Counter[str]:
+        """Rows counted so far, by stream and by `kind/stream/label`: fold totals plus the open panes."""
+        kinds = {source.key: source.kind for source in self.group.deployments[name].sources}
+        totals = self.kept(OWN, name, self.owner_of(name))["totals"]
+        parts = [msgspec.msgpack.decode(totals, type=dict[str, bytes])]
+        for partition in range(self.partitions):
+            kept = self.kept(TASK, name, partition)
+            if "pane" in kept:
+                parts.append(msgspec.msgpack.decode(kept["pane"], type=PaneBytes).statistics)
+        counted: Counter[str] = Counter()
+        for part in parts:
+            for key, data in part.items():
+                kind, _, stream = key.partition("/")
+                if kind in ("fates", "rejected"):
+                    counts = kinds[key].decode(data, 0)
+                    for label in counts.spec:
+                        counted[stream] += counts[label]
+                        counted[f"{key}/{label}"] += counts[label]
+        return +counted
+
+    def _uncounted(self, name: str) -> list[str]:
+        counted = self.totals(name)
+        found = []
+        for stream in INPUTS:
+            if stream in self.group.streams:
+                sent = sum(len(self.log.committed(stream, p)) for p in range(self.partitions))
+                if counted[stream] != sent:
+                    found.append(f"{stream}: {counted[stream]} rows counted of {sent}")
+        return found
+
+
+def _differences(what: str, kept: Mapping[str, bytes], replayed: Mapping[str, bytes | None]) -> Iterator[str]:
+    made = {key: value for key, value in replayed.items() if value is not None}
+    for key in sorted(kept.keys() | made.keys()):
+        if kept.get(key) != made.get(key):
+            yield f"{what}: {key}: kept {kept.get(key)!r:.300}, replayed {made.get(key)!r:.300}"
+
+
+def _first_difference(live: list[bytes], again: list[bytes]) -> str:
+    for place, (a, b) in enumerate(zip(live, again, strict=False)):
+        if a != b:
+            return f"at {place} of {len(live)}/{len(again)}: {a!r} replayed as {b!r}"
+    rest = (live if len(live) > len(again) else again)[min(len(live), len(again))]
+    return f"{len(live)} published, {len(again)} replayed; only one has {rest!r}"

@@ -1,0 +1,69 @@
+"""Crashes, zombies, moves and stalls in seeded schedules: what is published is what log and journal say.
+
+`CHAOS_SEEDS` in the environment asks for more schedules than the default.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from functools import cache
+
+import pytest
+from simulation import World
+from streams import Script, Sent
+
+from monitor.daemon.group import Group
+
+SEEDS = int(os.environ.get("CHAOS_SEEDS", "40"))
+STEPS = 300
+
+
+@cache
+def script(seed: int, *, timely: bool) -> list[Sent]:
+    return Script(seed, seconds=6.5, timely=timely, gap_ms=90).messages()
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+def test_published_equals_replay_and_every_row_is_counted_once(group: Group, seed: int) -> None:
+    rng = random.Random(seed)
+    measured = rng.random() < 0.3
+    world = World(
+        group,
+        script(seed, timely=False),
+        rng.choice((1, 1, 1, 2, 2, 2, 3, 3, 5, 6)),
+        seed=seed,
+        replicas=rng.choice((1, 2, 3)),
+        measured=measured,
+        faults=0.03 if measured else 0.0,
+    )
+    world.chaos(STEPS, rng.choice((0.05, 0.15, 0.3)))
+    if rng.random() < 0.5:
+        assert world.complaints(settled=False) == []
+    world.settle()
+    assert world.complaints(settled=True) == []
+    assert len(world.decisions()) > 5
+
+
+@cache
+def undisturbed(group: Group, seed: int, partitions: int) -> World:
+    world = World(group, script(seed, timely=True), partitions, seed=seed)
+    world.settle()
+    assert not {"Behind", "Missing", "Old"} & world.marked().keys()
+    return world
+
+
+@pytest.mark.parametrize("seed", range(SEEDS // 4))
+def test_where_nothing_comes_behind_decisions_equal_those_of_an_undisturbed_run(
+    group: Group, seed: int
+) -> None:
+    rng = random.Random(seed)
+    calm = undisturbed(group, seed % 3, (1, 3, 5)[seed % 3])
+    world = World(group, calm.script, calm.partitions, seed=seed, replicas=rng.choice((1, 2, 3)))
+    world.chaos(STEPS, 0.1, mild=True)
+    world.settle()
+    assert world.complaints(settled=True) == []
+    marked = world.marked()
+    assert marked["Behind"] == 0
+    if marked["Missing"] == marked["Old"] == 0:
+        assert world.until(calm) == calm.until(world)
