@@ -1,4 +1,4 @@
-"""A configuration whose rules fire within seconds, and its group; models are there, scripted scorers answer."""
+"""A configuration whose rules fire within seconds, and its group; scripted scorers answer for its models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Streams for simulated runs: a small market whose rules fire, and everything that goes wrong on the way in."""
+"""Streams for simulated runs: a small market whose rules fire, and all that goes wrong on the way in."""
 
 from __future__ import annotations
 

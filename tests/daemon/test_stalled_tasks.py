@@ -1,4 +1,4 @@
-"""Tasks that stand still, inside a transaction or out of it, and owners that do not know they were replaced."""
+"""Tasks that stand still, inside a transaction or not, and owners that do not know they were replaced."""
 
 from __future__ import annotations
 
