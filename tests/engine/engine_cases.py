@@ -1,0 +1,372 @@
+"""A small deployment for the tests of both folds: rows made up from a seed, folded without models."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+import numpy as np
+
+from monitor.engine.catalogue import BY_NAME, Catalogue
+from monitor.engine.deployment import DeploymentFold
+from monitor.engine.equity import EquitySequences
+from monitor.engine.grid import Grid
+from monitor.engine.panes import pane_length
+from monitor.engine.partials import Partial, decode, encode
+from monitor.engine.readings import Value
+from monitor.engine.rows import UNMEASURED_NS, Scores, ScoreStatus
+from monitor.engine.sources import Scope, sources
+from monitor.engine.task import TaskFold
+from monitor.engine.task_books import TaskBooks
+from monitor.event_time.timing import Fate
+from monitor.policy.decider import Decider, Subjects
+from monitor.policy.events import Artifact
+from monitor.policy.events import encode as encode_event
+from monitor.policy.rules import Action, Comparator, Grids, NoData, Policy, Rule
+from monitor.stats.reference import build_reference
+from monitor.trading.books import BookRules, BookSet, book_key
+from monitor.trading.ledger import LedgerRules
+from monitor.trading.marks import MarkRules
+from monitor.trading.paper import PaperRules
+from monitor.trading.units import InstrumentUnits
+from monitor.wire.keys import hash64
+from monitor.wire.messages import ExecutionReport
+from monitor.wire.table import Table
+
+S = 1_000_000_000
+MS = S // 1000
+START = 1_767_607_200 * S
+ROLES = ("active", "shadow")
+SYMBOLS = ("AAA", "BBB", "CCC")
+FEATURES = ("f1", "f2")
+REAL = book_key("active", "real")
+BOOKS = (REAL, book_key("active", "paper"), book_key("shadow", "paper"))
+UNITS = [InstrumentUnits.of(s, Decimal("0.01"), Decimal("0.1"), Decimal(1), "USD") for s in SYMBOLS]
+
+REFERENCE = build_reference(
+    {name: np.random.default_rng(i).normal(size=500) for i, name in enumerate(FEATURES)},
+    {role * 8: np.random.default_rng(9).normal(size=500) for role in ROLES},
+)
+
+
+def rule(id_: str, metric: str, **fields: Any) -> Rule:
+    """A rule on the shadow that fires above 0, unless changed."""
+    labels = tuple(sorted(fields.pop("labels", {}).items()))
+    defaults: dict[str, Any] = {"subject": "shadow", "comparator": Comparator.ABOVE, "threshold": 0.0}
+    return Rule(id=id_, metric=metric, labels=labels, **(defaults | fields))
+
+
+RULES = (
+    rule("agrees", "rank_correlation", labels={"role": "shadow"}, window=10 * S, comparator=Comparator.BELOW,
+         threshold=0.5, min_samples=20, for_count=2, action=Action.DEMOTE),
+    rule("errors", "served_error_rate", subject="active", window=10 * S, threshold=0.25, min_samples=5,
+         action=Action.ROLLBACK),
+    rule("drift", "psi", labels={"feature": "f1"}, subject="deployment", window=60 * S, threshold=0.3),
+    rule("loss", "drawdown", labels={"role": "active", "fills": "real"}, subject="deployment",
+         window="session", threshold=0.0002, schedule="tick", no_data=NoData.ALERT, action=Action.KILL),
+    rule("silence", "event_rate", labels={"stream": "features"}, subject="deployment", window=10 * S,
+         comparator=Comparator.BELOW, threshold=1.0, min_samples=1, no_data=NoData.ALERT),
+    rule("effect", "model_effect", labels={"role": "shadow"}, window=60 * S, comparator=Comparator.BELOW,
+         threshold=-0.02, action=Action.DEMOTE),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class House:
+    """What one deployment is made of; `fold1` and `fold2` give fresh folds."""
+
+    windows_ns: tuple[int, ...] = (10 * S, 60 * S, 300 * S)
+    tick: int = 100 * MS
+    evaluation: int = S
+    rank_k: int = 1000
+    rules: tuple[Rule, ...] = RULES
+    limits_ns: tuple[int, ...] = (10 * MS, 500 * MS)
+    capital: int | None = 100_000 * 10**18
+    staleness_ns: int = 5 * S
+    promoted_ns: int | None = None
+    start_flat: bool = True
+    exec_horizon_ns: int = 86_400 * S
+    digest: str = "d" * 64
+
+    @property
+    def grid(self) -> Grid:
+        return Grid(self.tick, self.evaluation, min(pane_length(w) for w in self.windows_ns))
+
+    @property
+    def scope(self) -> Scope:
+        return Scope(
+            roles=ROLES,
+            streams=("features", "orders"),
+            windows_ns=self.windows_ns,
+            limits_ns=self.limits_ns,
+            rank_k=self.rank_k,
+            reference=REFERENCE,
+            columns=(0, 1),
+            artifacts={role: role * 8 for role in ROLES},
+        )
+
+    def fold1(self, task: int = 0) -> TaskFold:
+        books = BookSet(
+            (),
+            ROLES,
+            BookRules(
+                LedgerRules(start_flat=self.start_flat, exec_horizon_ns=self.exec_horizon_ns),
+                MarkRules(),
+                PaperRules(Decimal(1), holding_ns=300 * MS, fee_bps=Decimal(1)),
+            ),
+        )
+        task_books = TaskBooks(books, lambda report: report.strategy == "mine", lambda n: UNITS[n:])
+        return TaskFold("d", task, 0, self.digest, self.grid, tuple(sources(self.scope)), task_books)
+
+    def equity(self) -> EquitySequences:
+        return EquitySequences(
+            BOOKS,
+            self.windows_ns,
+            tick_ns=self.tick,
+            currency="USD",
+            capital=self.capital,
+            staleness_ns=self.staleness_ns,
+            promoted_ns=self.promoted_ns,
+            flat=BOOKS if self.start_flat else BOOKS[1:],
+        )
+
+    def fold2(self) -> DeploymentFold:
+        subjects = Subjects(
+            deployment="d",
+            tenant="t",
+            active=Artifact("v7", "7" * 64),
+            previous=Artifact("v6", "6" * 64),
+            shadows={"shadow": Artifact("v8", "8" * 64)},
+            config_sha256="c" * 64,
+        )
+        grids = Grids(self.tick, self.evaluation)
+        shortest = {f.name: self.grid.schedule(f.every_ns) for f in BY_NAME.values() if f.of is not None}
+        money = {f.name for f in BY_NAME.values() if f.unit == "money"}
+        policy = Policy("p", self.rules, "f" * 64).bind(grids, shortest, money)
+        return DeploymentFold(
+            self.grid,
+            tuple(sources(self.scope)),
+            Catalogue(self.scope),
+            self.windows_ns,
+            self.equity(),
+            Decider(policy, subjects, grids),
+        )
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Feature and order rows sorted by effective time, with the scores of the features."""
+
+    features: Table
+    orders: Table
+    scores: dict[str, Scores]
+
+    def part(self, low: int, high: int) -> tuple[dict[str, Table], dict[str, Scores]]:
+        """Rows with `low` <= effective time < `high`."""
+        mine, orders = (_between(t["eff"], low, high) for t in (self.features, self.orders))
+        tables = {"features": self.features.take(mine), "orders": self.orders.take(orders)}
+        scores = {role: s.take(mine) for role, s in self.scores.items()}
+        return {name: table for name, table in tables.items() if len(table)}, scores
+
+    def of(self, task: int, tasks: int) -> Rows:
+        """The rows of one task: those of its symbols."""
+        mine = np.flatnonzero(self.features["symbol"] % tasks == task)
+        homes = [SYMBOLS.index(report.symbol) % tasks for report in self.orders["report"]]
+        orders = np.flatnonzero(np.array(homes, int) == task)
+        scores = {role: s.take(mine) for role, s in self.scores.items()}
+        return Rows(self.features.take(mine), self.orders.take(orders), scores)
+
+
+def _between(eff: np.ndarray, low: int, high: int) -> slice:
+    return slice(int(np.searchsorted(eff, low)), int(np.searchsorted(eff, high)))
+
+
+def made_up(seed: int, seconds: float = 20.0, n: int = 300, fills: int = 40) -> Rows:
+    """Rows of `seconds`: many on instants and pane boundaries, some equal in time, all fates, all answers."""
+    rng = np.random.default_rng(seed)
+    eff = START + np.sort(_times(rng, seconds, n))
+    symbol = rng.integers(0, len(SYMBOLS), n).astype(np.int32)
+    middle = 100.0 + np.cumsum(rng.normal(0, 0.02, n))
+    spread = rng.choice([0.01, 0.02, 0.05], n)
+    quoted = rng.random(n) > 0.1
+    fate = rng.choice([Fate.ACCEPTED] * 20 + [Fate.REORDERED, Fate.LATE, Fate.DUPLICATE, Fate.REJECTED], n)
+    features = Table(
+        {
+            "offset": np.arange(n, dtype=np.int64),
+            "eff": eff,
+            "ts": eff - rng.integers(0, 3, n),
+            "fate": fate.astype(np.int8),
+            "reason": np.where(fate == Fate.REJECTED, rng.integers(1, 4, n), 0).astype(np.int8),
+            "symbol": symbol,
+            "symbol_key": np.array([hash64(s.encode()) for s in SYMBOLS], np.uint64)[symbol],
+            "sample_key": rng.integers(0, 2**63, n).astype(np.uint64),
+            "values": rng.choice([0.0, 1.0, 5.0, np.nan, np.inf], (n, 2)) + rng.normal(size=(n, 2)),
+            "bid": np.where(quoted, np.round(middle - spread / 2, 2), np.nan),
+            "ask": np.where(quoted, np.round(middle + spread / 2, 2), np.nan),
+            "price": np.where(rng.random(n) > 0.5, np.round(middle, 2), np.nan),
+            "served": rng.choice([0, 1, 1, 1, 2], n).astype(np.int8),
+            "served_latency": rng.choice([-1, 1_000, 5 * MS, 600 * MS, 2**63 - 1], n).astype(np.int64),
+        }
+    )
+    return Rows(features, _orders(rng, seconds, fills), _scores(rng, n))
+
+
+def _times(rng: np.random.Generator, seconds: float, n: int) -> np.ndarray:
+    times = rng.integers(0, int(seconds * S), n)
+    step = rng.choice([1, MS, 100 * MS, S, 5 * S], n)
+    return times // step * step
+
+
+def _orders(rng: np.random.Generator, seconds: float, n: int) -> Table:
+    eff = START + np.sort(_times(rng, seconds, n))
+    reports = np.empty(n, object)
+    for i in range(n):
+        # Every fifth repeats an execution of before: the ledger knows it, however long ago it was.
+        known = i >= 10 and i % 5 == 0
+        reports[i] = reports[int(rng.integers(0, i))] if known else _report(rng, i, int(eff[i]))
+    fate = rng.choice([Fate.ACCEPTED] * 8 + [Fate.LATE_APPLIED, Fate.DUPLICATE], n).astype(np.int8)
+    return Table(
+        {
+            "offset": np.arange(n, dtype=np.int64),
+            "eff": eff,
+            "ts": eff,
+            "fate": fate,
+            "reason": np.zeros(n, np.int8),
+            "report": reports,
+        }
+    )
+
+
+def _report(rng: np.random.Generator, i: int, ts: int) -> ExecutionReport:
+    quantity = Decimal(int(rng.integers(1, 400))) / 10
+    price = Decimal(str(round(100 + float(rng.normal(0, 0.5)), 2)))
+    return ExecutionReport(
+        order_id=f"o{i}",
+        exec_id=f"e{i}",
+        ts_ns=ts,
+        symbol=SYMBOLS[int(rng.integers(0, len(SYMBOLS)))],
+        kind="new" if rng.random() < 0.1 else "fill",
+        side=str(rng.choice(["buy", "sell"])),
+        last_quantity=quantity,
+        last_price=price,
+        fee=Decimal("0.37"),
+        strategy="mine" if rng.random() < 0.9 else "theirs",
+    )
+
+
+def _scores(rng: np.random.Generator, n: int) -> dict[str, Scores]:
+    base = rng.normal(size=n)
+    scores = {}
+    for role, noise in (("active", 0.0), ("shadow", 3.0)):
+        status = rng.choice([ScoreStatus.OK] * 15 + list(ScoreStatus), n).astype(np.int8)
+        value = np.where(status == ScoreStatus.OK, base + noise * rng.normal(size=n), np.nan)
+        latency = rng.choice([UNMEASURED_NS, 50_000, 30 * MS], n).astype(np.int64)
+        scores[role] = Scores(value, status, latency)
+    return scores
+
+
+@dataclass
+class Told:
+    """What came out of both folds."""
+
+    events: bytes
+    values: list[Value]
+    totals: dict[str, list[int]]
+    latches: dict[str, str] = field(default_factory=dict)
+
+
+def cuts(rng: np.random.Generator, low: int, high: int, steps: int) -> list[int]:
+    """Rising watermarks from above `low` to `high`, some of them on instants."""
+    inner = rng.integers(low + 1, high, steps)
+    inner[::3] -= inner[::3] % (100 * MS)
+    return sorted({*inner.tolist(), high} - {low})
+
+
+def fold1(
+    house: House,
+    rows: Rows,
+    end: int,
+    watermarks: Sequence[int],
+    task: int = 0,
+    restart: frozenset[int] = frozenset(),
+) -> Iterator[list[Partial]]:
+    """What a task says after each watermark; after those in `restart` it goes on from its records alone."""
+    fold, store, low = house.fold1(task), {}, 0
+    for watermark in watermarks:
+        tables, scores = rows.part(low, watermark)
+        said = fold.fold(tables, scores, watermark, idle=False)
+        progress = fold.progress(watermark, idle=False)
+        low = watermark
+        keep(store, fold.records())
+        assert not fold.records(), "nothing changed since"
+        if watermark in restart:
+            fold = house.fold1(task)
+            fold.restore(store, watermark)
+        yield [decode(encode(partial)) for partial in [*said, *([progress] if progress else [])]]
+    yield [fold.finish(end, idle=False)]
+
+
+def keep(store: dict[str, bytes], records: Mapping[str, bytes | None]) -> None:
+    """What a compacted topic does."""
+    for key, value in records.items():
+        if value is None:
+            store.pop(key, None)
+        else:
+            store[key] = value
+
+
+def fold2(
+    house: House,
+    said: Mapping[int, Sequence[Partial]],
+    finals: Mapping[int, Partial],
+    end: int,
+    missing: Mapping[int, frozenset[int]] | None = None,
+    restart: frozenset[int] = frozenset(),
+) -> Told:
+    """Evaluate every instant from the first on, then take the final words as of `end`."""
+    fold, store = house.fold2(), {}
+    waiting = {task: deque(partials) for task, partials in said.items()}
+    firsts = [p.first for partials in said.values() for p in partials if p.first is not None]
+    events = []
+    for at in range(min(firsts), end + 1, house.tick) if firsts else ():
+        absent = (missing or {}).get(at, frozenset())
+        parts = {task: _up_to(queue, at) for task, queue in waiting.items() if task not in absent}
+        fold.evaluate(at, parts, absent)
+        events += fold.decisions
+        fold.decisions = []
+        keep(store, fold.records())
+        if at in restart:
+            fold = house.fold2()
+            assert fold.restore(store) == []
+    fold.snapshot(end, {task: [*_up_to(queue, end), finals[task]] for task, queue in waiting.items()})
+    return Told(
+        b"\n".join(encode_event(event) for event in events),
+        list(fold.values()),
+        {key: [count[name] for name in count.spec] for key, count in fold.totals.items()},
+        {name: str(state) for name, state in fold.decider.latches.states.items()},
+    )
+
+
+def _up_to(queue: deque[Partial], at: int) -> list[Partial]:
+    taken = []
+    while queue and queue[0].at <= at:
+        taken.append(queue.popleft())
+    return taken
+
+
+def told(
+    house: House, rows: Rows, end: int, *, tasks: int = 1, seed: int = 0, steps: int = 30, **more: Any
+) -> Told:
+    """Both folds over `rows`, cut into `steps` watermarks by `seed`, split into `tasks` by symbol."""
+    rng = np.random.default_rng(seed)
+    said, finals = {}, {}
+    for task in range(tasks):
+        watermarks = cuts(rng, START - S, end, steps)
+        *spoken, [final] = fold1(
+            house, rows.of(task, tasks), end, watermarks, task, more.get("restart1", frozenset())
+        )
+        said[task], finals[task] = [p for partials in spoken for p in partials], final
+    return fold2(house, said, finals, end, restart=more.get("restart2", frozenset()))

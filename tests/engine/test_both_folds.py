@@ -1,0 +1,96 @@
+"""Both folds: what is decided depends on the rows alone, not on how they were read, split or interrupted."""
+
+from __future__ import annotations
+
+import numpy as np
+from engine_cases import MS, START, House, S, cuts, fold1, made_up, told
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+END = START + 20 * S + 1
+SEEDS = st.integers(0, 10_000)
+
+
+def test_the_made_up_rows_make_every_rule_speak():
+    spoken = b"".join(told(House(), made_up(seed), END, steps=1).events for seed in (0, 1))
+    for name in (b"agrees", b"errors", b"loss", b"effect"):
+        assert b'"rule":"%s"' % name in spoken
+
+
+@settings(max_examples=12, deadline=None)
+@given(SEEDS, SEEDS, st.sampled_from([2, 15, 120]), st.sampled_from([1, 2, 5]))
+def test_slicing_and_number_of_tasks_change_no_byte(seed, slicing, steps, tasks):
+    rows = made_up(seed)
+    assert told(House(), rows, END, tasks=tasks, seed=slicing, steps=steps) == told(
+        House(), rows, END, steps=1
+    )
+
+
+@settings(max_examples=10, deadline=None)
+@given(SEEDS, SEEDS)
+def test_both_folds_go_on_from_their_records_as_if_never_interrupted(seed, slicing):
+    rows = made_up(seed)
+    rng = np.random.default_rng(slicing)
+    instants = frozenset((START + rng.integers(1, 200, 20) * 100 * MS).tolist())
+    marks = cuts(np.random.default_rng(slicing), START - S, END, 30)
+    restarts = frozenset(rng.choice(marks, 8).tolist())
+    interrupted = told(House(), rows, END, seed=slicing, restart1=restarts, restart2=instants)
+    assert interrupted == told(House(), rows, END, steps=1)
+
+
+@settings(max_examples=25, deadline=None)
+@given(SEEDS, SEEDS)
+def test_a_task_says_each_pane_once_in_order_and_never_goes_back(seed, slicing):
+    house, rows = House(), made_up(seed)
+    watermarks = cuts(np.random.default_rng(slicing), START - S, END, 25)
+    *spoken, _ = fold1(house, rows, END, watermarks, restart=frozenset(watermarks[::4]))
+    partials = [p for said in spoken for p in said]
+    instants = [p.at for p in partials]
+    assert instants == sorted(instants)
+    assert all(at % house.tick == 0 for at in instants)
+    closed = [pane.start for p in partials for pane in p.closed]
+    pane = house.grid.pane
+    effs = np.concatenate([rows.features["eff"], rows.orders["eff"]])
+    ended = (END - END % pane) // pane
+    assert closed == sorted({eff // pane * pane for eff in effs.tolist() if eff // pane < ended})
+    assert all(p.at == pane_.start + pane for p in partials for pane_ in p.closed)
+    first = int(effs.min()) // house.tick * house.tick + house.tick
+    assert {p.first for p in partials if p.at >= first} == {first}
+    assert {p.first for p in partials if p.at < first} <= {None, first}
+    for watermark, said in zip(watermarks, spoken, strict=True):
+        assert said == [] or said[-1].at == watermark - watermark % house.tick
+
+
+def test_an_open_pane_is_said_only_where_a_statistic_is_due_and_new():
+    house, rows = House(windows_ns=(3600 * S,)), made_up(5, seconds=30)
+    *spoken, _ = fold1(house, rows, END + 10 * S, [END + 10 * S])
+    for partial in (p for said in spoken for p in said if p.open is not None):
+        assert partial.at % house.evaluation == 0
+        said = partial.open.pane.statistics
+        assert ("pairs/shadow" in said) == (partial.at % (5 * S) == 0)
+        assert "features" not in said, "due once a minute"
+        assert "fates/features" in said
+
+
+def test_a_task_without_rows_says_how_far_it_has_come_and_nothing_else():
+    fold = House().fold1()
+    assert fold.fold({}, {}, START + 250 * MS, idle=True) == []
+    partial = fold.progress(START + 250 * MS, idle=True)
+    assert (partial.at, partial.first, partial.changes) == (START + 200 * MS, None, False)
+    assert fold.progress(START + 290 * MS, idle=True) is None
+    assert fold.progress(START + 300 * MS, idle=True).at == START + 300 * MS
+
+
+def test_executions_that_the_ledger_knows_count_as_duplicates_however_they_were_read():
+    rows = made_up(11, fills=60)
+    results = [told(House(), rows, END, steps=steps).totals["fates/orders"] for steps in (1, 7, 200)]
+    assert results[0] == results[1] == results[2]
+    ours = [r.strategy == "mine" for r in rows.orders["report"]]
+    seen, repeats = set(), 0
+    for report, mine, fate in zip(rows.orders["report"], ours, rows.orders["fate"].tolist(), strict=True):
+        if mine and fate in (5, 7):
+            repeats += (report.symbol, report.exec_id) in seen
+            seen.add((report.symbol, report.exec_id))
+    assert repeats > 3
+    duplicates = int((rows.orders["fate"] == 4).sum())
+    assert results[0][2] == duplicates + repeats
