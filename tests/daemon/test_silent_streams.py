@@ -1,0 +1,143 @@
+"""Silence and bursts: time passes without rows, and rows without time."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from house import DEPLOYMENT, configuration, group_of, write_configuration
+from simulation import MS, SECOND, START_NS, World
+from streams import SYMBOLS, Script, Sent, encode, feature, fill
+
+from monitor.daemon.group import Group
+from monitor.wire.keys import murmur2
+
+MINUTE = 60 * SECOND
+
+
+def features(symbols: tuple[str, ...], seconds: float, gap_ms: int = 100) -> list[Sent]:
+    """A steady stream: every symbol a row each `gap_ms`, 5 ms on its way."""
+    return [
+        Sent(
+            START_NS + at * MS + 5 * MS,
+            "features",
+            symbol.encode(),
+            encode(feature(f"{symbol}-{at}", START_NS + at * MS, symbol, at % 7 - 3, 10_000 + at % 5, None)),
+        )
+        for at in range(0, int(seconds * 1000), gap_ms)
+        for symbol in symbols
+    ]
+
+
+def order(symbol: str, at_ms: int) -> Sent:
+    at = START_NS + at_ms * MS
+    report = fill(f"{symbol}-{at_ms}", at, symbol, "buy", 1, 10_000)
+    return Sent(at + 5 * MS, "orders", symbol.encode(), encode(report))
+
+
+def raised(world: World, rule: str) -> list[tuple[str, float]]:
+    """Phases of a rule with the seconds of event time at which they began."""
+    return [
+        (event["data"]["phase"], (event["data"]["to_ns"] - START_NS) / SECOND)
+        for event in world.published()
+        if event["data"]["rule"] == rule
+    ]
+
+
+@pytest.mark.parametrize("partitions", [1, 3])
+def test_a_stream_that_never_says_anything_raises_no_data(group: Group, partitions: int) -> None:
+    world = World(group, [], partitions)
+    world.quiet(START_NS + 5 * SECOND)
+    assert [phase for phase, _ in raised(world, "features-flow")] == ["no_data"]
+    assert world.complaints(settled=False) == []
+
+
+@pytest.mark.parametrize("partitions", [1, 2, 5])
+def test_a_stream_that_falls_silent_raises_no_data_within_its_window(group: Group, partitions: int) -> None:
+    silent = 4
+    world = World(group, features(SYMBOLS, silent) + [order("AAA", 3900)], partitions)
+    window, pane, grace, nothing_new = 2.0, 1.0, 0.5, 1.0
+    while ("no_data", raised_at := raised(world, "features-flow")[-1:]) and not (
+        raised_at and raised_at[0][0] == "no_data" and raised_at[0][1] > silent
+    ):
+        world.quiet(world.clock + 100 * MS)
+        assert world.clock < START_NS + (silent + window + pane + grace + nothing_new + 1) * SECOND
+    assert raised_at[0][1] <= silent + window + pane + 0.5
+    world.settle()
+    assert world.complaints(settled=True) == []
+
+
+def test_orders_that_stop_for_a_minute_delay_no_evaluation(group: Group) -> None:
+    script = [*features(("AAA", "BBB"), 64), order("AAA", 1000), order("BBB", 1500), order("AAA", 63_000)]
+    world = World(group, sorted(script), 2)
+    world.quiet(START_NS + 64 * SECOND)
+    assert world.lag_ns(START_NS + SECOND, START_NS + 63 * SECOND) < 500 * MS
+    # The last order is of 1.5 s; its pane ends at 2.5 s by this clock, and the window of 2 s with it at 4.5 s.
+    assert ("no_data", 4.5) in raised(world, "orders-flow")
+    assert world.marked()["Behind"] == world.marked()["Missing"] == 0
+    world.settle()
+    assert [phase for phase, _ in raised(world, "orders-flow")][-2:] == ["resolved", "no_data"]
+    assert world.complaints(settled=True) == []
+
+
+def test_a_partition_that_never_has_a_symbol_delays_no_evaluation(group: Group) -> None:
+    partitions = 3
+    homes = {symbol: murmur2(symbol.encode()) % partitions for symbol in SYMBOLS}
+    empty = 1
+    symbols = tuple(symbol for symbol, home in homes.items() if home != empty)
+    assert len({homes[symbol] for symbol in symbols}) == 2
+    script = features(symbols, 8) + [order(symbols[0], at) for at in range(500, 8000, 700)]
+    world = World(group, sorted(script), partitions)
+    world.quiet(START_NS + 8 * SECOND)
+    assert world.lag_ns(START_NS + SECOND, START_NS + 7500 * MS) < 500 * MS
+    world.settle()
+    assert world.marked()["Missing"] == 0
+    assert world.complaints(settled=True) == []
+
+
+@pytest.fixture(scope="module")
+def narrow(house: Path) -> Group:
+    """The group with a small buffer."""
+    document = configuration(house)
+    document["event_time"]["buffer_limit"] = 300
+    return group_of(write_configuration(house, document, "narrow.yaml"))
+
+
+LIMIT, BATCH = 300, 100
+
+
+def burst(at_ms: int, rows: int, step_ns: int) -> list[Sent]:
+    """Rows within the lateness, all at once."""
+    return [
+        Sent(
+            START_NS + at_ms * MS,
+            "features",
+            b"AAA",
+            encode(
+                feature(f"burst-{at_ms}-{n}", START_NS + at_ms * MS + n * step_ns, "AAA", 1.0, 10_000, None)
+            ),
+        )
+        for n in range(rows)
+    ]
+
+
+@pytest.mark.parametrize("step_ns", [0, 10_000])
+def test_a_burst_within_the_lateness_keeps_the_buffer_within_its_limit(narrow: Group, step_ns: int) -> None:
+    script = features(SYMBOLS, 3) + [order("AAA", at) for at in range(100, 3000, 200)]
+    world = World(narrow, sorted(script + burst(1500, 3000, step_ns)), 1, batch=BATCH)
+    world.settle()
+    assert max(instance.widest for instance in world.alive) <= LIMIT + 2 * BATCH
+    assert world.complaints(settled=True) == []
+
+
+def test_an_input_that_runs_ahead_waits_for_the_other(narrow: Group) -> None:
+    """Features of ten seconds lie in the log before the orders of that time, as after an outage."""
+    now = START_NS + 10 * SECOND
+    ahead = [sent._replace(clock_ns=now) for sent in features(SYMBOLS, 10)]
+    orders = [order("AAA", at)._replace(clock_ns=now) for at in range(0, 10_000, 20)]
+    world = World(narrow, ahead + orders, 1, batch=BATCH, clock=now)
+    world.settle()
+    assert max(instance.widest for instance in world.alive) <= LIMIT + 2 * BATCH
+    assert world.marked()["Behind"] == 0
+    assert world.complaints(settled=True) == []
+    assert DEPLOYMENT in narrow.deployments
