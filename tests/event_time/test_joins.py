@@ -124,7 +124,7 @@ def run(
     return met, unpaired
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(
     histories(),
     st.lists(st.integers(0, 30), max_size=6),

@@ -16,7 +16,7 @@ def rows(own: list[int], start: int) -> Table:
     return table([Row(t, t) for t in own], start).with_columns(own=np.array(own, np.int64))
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(times, st.lists(st.integers(0, 31), max_size=5))
 def test_rows_leave_whole_once_and_in_order(batches: list[list[int]], marks: list[int]) -> None:
     buffer, waiting, left, expected = OrderBuffer(), [], [], []
@@ -47,7 +47,7 @@ def test_a_batch_that_leaves_whole_and_in_order_is_not_copied() -> None:
     assert buffer.release(4) is batch
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(times, st.lists(st.integers(0, 31), max_size=8))
 def test_the_trail_knows_the_lowest_row_still_needed(batches: list[list[int]], keeps: list[int]) -> None:
     trail, seen, offset = Trail(), [], 0
