@@ -88,6 +88,10 @@ class Listener(Protocol):
         ...
 
     def committed(self, task: int, records: int, seconds: float) -> None: ...
+    def gap(self, task: int, stream: str, rows: int) -> None:
+        """Retention took rows that a restart had to read again; at most so many are missing."""
+        ...
+
     def lost(self, task: int) -> None:
         """A task has ended, for whatever reason."""
         ...
@@ -184,9 +188,11 @@ class PartitionTask:
                 metas[stream] = InputMeta(taken, NO_TIME, taken)
                 self._log.info("input_starts", stream=stream, task=self._partition, offset=taken)
             elif taken > known.seek:
+                rows = taken - known.seek
                 self._log.warning(
-                    "coverage_gap", stream=stream, task=self._partition, asked=known.seek, taken=taken
+                    "coverage_gap", stream=stream, task=self._partition, offset=known.seek, rows=rows
                 )
+                self._listener.gap(self._partition, stream, rows)
                 metas[stream] = InputMeta(taken, known.bound, max(taken, known.read))
             else:
                 metas[stream] = InputMeta(known.seek, known.bound, known.read)

@@ -85,6 +85,12 @@ class Exporter:
         self._records = Counter(
             f"{PREFIX}committed_records", "Records written in commits.", registry=self._registry
         )
+        self._gaps = Counter(
+            f"{PREFIX}coverage_gaps",
+            "Restarts that found rows gone which had to be read again: retention is too short.",
+            ["stream"],
+            registry=self._registry,
+        )
         self._commit_times = Histogram(
             f"{PREFIX}commit_duration_seconds",
             "Clock time from the start of a commit until it is known to be written.",
@@ -129,6 +135,10 @@ class Exporter:
         self._commits.inc()
         self._records.inc(records)
         self._commit_times.observe(seconds)
+
+    def gap(self, task: int, stream: str, rows: int) -> None:
+        """Rows of an input were gone before they were read again."""
+        self._gaps.labels(stream).inc()
 
     def lost(self, task: int) -> None:
         """A task has ended: what it alone could say is no longer true."""

@@ -103,6 +103,9 @@ class Instance:
     def assigned(self, partitions: Collection[int]) -> None: ...
     def restored(self, task: int, owned: Collection[str]) -> None: ...
     def published(self, owner: Owner) -> None: ...
+    def gap(self, task: int, stream: str, rows: int) -> None:
+        self.world.gaps[task] += rows
+
     def lost(self, task: int) -> None: ...
 
     def folded(self, pipeline: Pipeline, task: int) -> None:
@@ -178,6 +181,7 @@ class World:
         self.sent = 0
         self.notes = Notes()
         self.commits: Counter[int] = Counter()
+        self.gaps: Counter[int] = Counter()
         self.evaluated: list[tuple[int, int]] = []
         self.disturbed: Counter[str] = Counter()
         self.replicas = [self._replica() for _ in range(replicas)]

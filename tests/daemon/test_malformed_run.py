@@ -1,4 +1,4 @@
-"""A thousand malformed messages among ten thousand good ones: each has its reason, the others are untouched."""
+"""A thousand malformed messages among ten thousand good ones: each has its reason, the rest is untouched."""
 
 from __future__ import annotations
 

@@ -1,0 +1,196 @@
+"""Restarts where something other than the process has changed: configuration, retention, partition count."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import orjson
+import pytest
+from house import DEPLOYMENT, configuration, group_of, rule, write_configuration
+from simulation import MS, SECOND, START_NS, World
+from streams import Script
+
+from monitor.daemon.group import Group
+from monitor.errors import StateError
+from monitor.policy.chain import verify
+from monitor.state.records import OWN, TASK, unseal
+from monitor.transport.contract import STATUS
+
+HALT = START_NS + 10 * SECOND
+REAL = "role=active,fills=real"
+
+
+def after_the_kill(group: Group) -> World:
+    """Killed in the middle of things: rows are buffered, panes open, all latches raised."""
+    script = Script(11, seconds=12, timely=True, gap_ms=90, order_gap_ms=250).messages()
+    world = World(group, script, 2)
+    world.quiet(HALT)
+    for instance in list(world.alive):
+        world.crash(instance)
+    assert {"demote", "rollback", "kill_switch"} < set(world.kinds())
+    return world
+
+
+def begun_again(world: World, group: Group) -> World:
+    """The same log, script and clock under another group."""
+    other = World(group, world.script, world.partitions, log=world.log, clock=world.clock)
+    other.sent = world.sent
+    return other
+
+
+def changed(house: Path, name: str, **changes: Any) -> Group:
+    return group_of(write_configuration(house, configuration(house, **changes), f"{name}.yaml"))
+
+
+def latches(world: World) -> dict[str, Any]:
+    """The last committed status."""
+    status = orjson.loads(world.log.committed(STATUS, 0)[-1].value or b"")
+    return {"epoch": status["epoch"], **{name: latch["state"] for name, latch in status["latches"].items()}}
+
+
+def sealed_under(world: World) -> set[str]:
+    """Digests of the configurations that records of the state were made under, as far as they hang on one."""
+    return {
+        digest
+        for partition in range(world.partitions)
+        for records in unseal(world.state(partition)).values()
+        for digest, _ in records.values()
+        if len(digest) == 64
+    }
+
+
+HALTED = {"active": "ROLLED_BACK", "deployment": "HALTED", "shadow": "DEMOTED"}
+
+
+def test_statistics_restart_while_latches_chain_and_books_go_on(house: Path, group: Group) -> None:
+    world = after_the_kill(group)
+    before = latches(world)
+    assert {name: before[name] for name in HALTED} == HALTED
+    session = world.kept(OWN, DEPLOYMENT, world.owner_of(DEPLOYMENT))[f"equity/course/{REAL}/session"]
+
+    wider = changed(house, "wider", windows=["2s", "3s", "6s"], samples={"rank_k": 100})
+    other = begun_again(world, wider)
+    other.settle()
+    assert latches(other) == before
+    assert verify(other.published(heartbeats=True)) == []
+    for kind in ("demote", "rollback", "kill_switch"):
+        assert other.kinds().count(kind) == 1
+    assert sealed_under(other) == {wider.deployments[DEPLOYMENT].digest}
+    assert len(other.notes.of("statistics_restart")) == other.partitions
+    assert 0 < other.totals(DEPLOYMENT)["features"] < len(world.script) / 2
+
+    whole = World(group, world.script, world.partitions)
+    whole.settle()
+    for partition in range(other.partitions):
+        held = {k: v for k, v in other.kept(TASK, DEPLOYMENT, partition).items() if k.startswith("ledger/")}
+        wanted = whole.kept(TASK, DEPLOYMENT, partition)
+        assert held
+        assert held == {key: wanted[key] for key in held}
+    kept = other.kept(OWN, DEPLOYMENT, other.owner_of(DEPLOYMENT))[f"equity/course/{REAL}/session"]
+    began, opened, *_ = msgspec.msgpack.decode(session)
+    assert msgspec.msgpack.decode(kept)[:2] == [began, opened]
+
+
+def test_under_a_configuration_that_comes_back_old_panes_do_not(house: Path, group: Group) -> None:
+    world = after_the_kill(group)
+    counted = world.totals(DEPLOYMENT)["features"]
+    other = begun_again(world, changed(house, "wider", windows=["2s", "3s", "6s"]))
+    other.quiet(other.clock + 500 * MS)
+    for instance in list(other.alive):
+        other.crash(instance)
+    again = begun_again(other, group)
+    again.settle()
+    assert sealed_under(again) == {group.deployments[DEPLOYMENT].digest}
+    assert again.totals(DEPLOYMENT)["features"] < counted / 2
+
+
+def test_another_policy_keeps_all_statistics(house: Path, group: Group) -> None:
+    world = after_the_kill(group)
+    policy = {"name": "stricter", "rules": [rule("loss", "pnl_after_costs", window="6s", below=-1)]}
+    policy["rules"][0]["labels"] = {"role": "active", "fills": "real"}
+    other = begun_again(world, changed(house, "stricter", policy=policy))
+    other.settle()
+    assert other.notes.of("statistics_restart") == []
+    totals = other.totals(DEPLOYMENT)
+    assert totals["features"] + totals["orders"] == len(world.script)
+    assert verify(other.published(heartbeats=True)) == []
+
+
+def test_a_book_in_lots_of_another_size_is_refused(house: Path, group: Group) -> None:
+    world = after_the_kill(group)
+    document = configuration(house)
+    for instrument in document["instruments"].values():
+        instrument["lot_size"] = "0.1"
+    with pytest.raises(StateError, match=r"kept in lot_size 1.*says: lot_size 0\.1.*Remedy"):
+        begun_again(world, group_of(write_configuration(house, document, "lots.yaml"))).settle()
+
+
+def test_marks_in_ticks_of_another_size_are_begun_anew(house: Path, group: Group) -> None:
+    world = after_the_kill(group)
+    document = configuration(house)
+    for instrument in document["instruments"].values():
+        instrument["tick_size"] = "0.005"
+    other = begun_again(world, group_of(write_configuration(house, document, "ticks.yaml")))
+    other.settle()
+    assert other.kinds().count("kill_switch") == 1
+    assert verify(other.published(heartbeats=True)) == []
+
+
+def test_an_instrument_whose_book_is_held_cannot_be_left_out(house: Path, group: Group) -> None:
+    world = after_the_kill(group)
+    document = configuration(house)
+    del document["instruments"]["AAA"]
+    with pytest.raises(StateError, match=r"book of AAA.*AAA is not an instrument.*Remedy"):
+        begun_again(world, group_of(write_configuration(house, document, "without.yaml"))).settle()
+
+
+def test_open_instruments_are_known_again_after_a_restart(house: Path) -> None:
+    document = configuration(house) | {"instruments": "open"}
+    path = write_configuration(house, document, "open.yaml")
+    script = Script(11, seconds=5, timely=True, gap_ms=90, order_gap_ms=250).messages()
+    world = World(group_of(path), script, 2)
+    world.quiet(START_NS + 2 * SECOND)
+    for instance in list(world.alive):
+        world.crash(instance)
+    other = begun_again(world, group_of(path))
+    other.settle()
+    # The replay meets the symbols in another order: nothing hangs on their numbers.
+    other.group = group_of(path)
+    assert other.complaints(settled=True) == []
+
+
+def test_another_partition_count_is_refused(group: Group) -> None:
+    world = after_the_kill(group)
+    world.log.partitions = world.partitions = 3
+    with pytest.raises(StateError, match=r"written for 2 partitions, the topics now have 3.*Remedy"):
+        begun_again(world, group).settle()
+
+
+@pytest.mark.parametrize("unread", [False, True])
+def test_rows_that_retention_took_are_a_gap_that_is_counted_and_survived(group: Group, unread: bool) -> None:
+    world = after_the_kill(group)
+    lost = {}
+    if unread:
+        world.tick(SECOND)
+    for partition in range(world.partitions):
+        meta = world.meta(partition)
+        assert meta is not None
+        offsets = meta.inputs["features"]
+        assert offsets.seek < offsets.read < world.log.bounds("features", partition)[2] or not unread
+        cut = offsets.read + 3 if unread else (offsets.seek + offsets.read) // 2
+        world.log.truncate("features", partition, cut)
+        lost[partition] = cut - offsets.seek
+    other = begun_again(world, group)
+    other.settle()
+    gaps = {note["task"]: note["rows"] for note in other.notes.of("coverage_gap")}
+    assert gaps == lost
+    assert other.gaps == lost
+    assert verify(other.published(heartbeats=True)) == []
+    totals = other.totals(DEPLOYMENT)
+    sent = Counter(message.stream for message in world.script)
+    assert totals["orders"] == sent["orders"]
+    assert sent["features"] - sum(lost.values()) <= totals["features"] <= sent["features"]
+    assert other.kinds().count("kill_switch") == 1
