@@ -38,7 +38,7 @@ class WindowView:
 class Rings:
     """One ring of closed panes by pane length; keys of a ring are the panes' starts.
 
-    Memory: windows / pane lengths panes (at most 2 x 48 of the ladder each), whatever the event rate.
+    Memory: the longest window / pane length of each ring (at most 30 x 48) and one, whatever the event rate.
     """
 
     def __init__(self, kinds: Mapping[str, Kind], windows_ns: Iterable[int]) -> None:
