@@ -42,6 +42,20 @@ def command(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[st
     return done
 
 
+async def start_command(*arguments: object) -> asyncio.subprocess.Process:
+    """Start a command of the program that goes on until it is interrupted."""
+    return await asyncio.create_subprocess_exec(
+        *SHADOW_MONITOR, *map(str, arguments), stdout=asyncio.subprocess.PIPE
+    )
+
+
+async def interrupt(process: asyncio.subprocess.Process) -> int:
+    """Ctrl-C; the exit code."""
+    process.send_signal(signal.SIGINT)
+    async with asyncio.timeout(30):
+        return await process.wait()
+
+
 class Daemon:
     """A running daemon; its log lines and its HTTP address."""
 
@@ -209,14 +223,14 @@ async def finish(desk: Desk, daemon: Daemon, end_ns: int) -> tuple[dict[str, int
     """Let time pass beyond the story, until everything is evaluated and shown.
 
     Returns:
-        Rows by stream: how many were published, and how many are counted; the last are in an open pane.
+        Rows by stream: how many time has passed, and how many are counted.
     """
-    published: dict[str, int] = {}
-    for seconds in (5, 8):
-        published = dict(desk.counts)
-        await desk.publish(closing(end_ns + seconds * 10**9))
-        await daemon.evaluated(end_ns + (seconds - 1) * 10**9)
-        # What is exported is taken once a second.
+    await desk.publish(closing(end_ns + 5_000_000_000))
+    published = dict(desk.counts)
+    # What is exported is taken at an evaluation, and at most once a second.
+    for later_ns in (8_000_000_000, 8_200_000_000):
+        await desk.publish(closing(end_ns + later_ns))
+        await daemon.evaluated(end_ns + later_ns - 500_000_000)
         await asyncio.sleep(1.1)
     counted = {}
     for stream in published:

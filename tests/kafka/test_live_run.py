@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
+import gzip
 import time
 from pathlib import Path
 
 import orjson
-from kafka_run import INSTANCE, SHADOW_MONITOR, Daemon, Desk, command, decisions
+from kafka_run import INSTANCE, SHADOW_MONITOR, Daemon, Desk, command, decisions, interrupt, start_command
 from short_story import RULES, SECONDS, closing, short_story, write_config
 
 from monitor.daemon.recording import read_journal
@@ -28,15 +28,15 @@ async def test_a_run_is_seen_recorded_and_replayed_byte_for_byte(kafka: str, tmp
         daemon = Daemon(SHADOW_MONITOR, "run", "--config", config, "--instance", INSTANCE)
         assert (await daemon.get("/healthz"))[0] == 200
         await daemon.until(lambda: daemon.said("assigned"))
-        follower = await asyncio.create_subprocess_exec(
-            *SHADOW_MONITOR, "events", "--config", str(config), "--follow", "--type", "rollback",
-            stdout=asyncio.subprocess.PIPE,
-        )  # fmt: skip
+        watching = await start_command("events", "--config", config, "--follow", "--type", "rollback")
+        recording = await start_command(
+            "record", "--config", config, "--out", tmp_path / "followed", "--follow"
+        )
         await desk.publish(short_story(start))
         await desk.publish(closing(start + (SECONDS + 5) * 10**9))
         await daemon.evaluated(start + SECONDS * 10**9)
-        # While it runs: whatever is committed so far.
-        command("record", "--config", config, "--out", tmp_path / "while")
+        # What is committed while it still runs.
+        assert await interrupt(recording) == 0
         status, page = await daemon.get("/metrics")
         assert status == 200
         assert 'shadow_monitor_decisions_total{deployment="demo",tenant="demo",type="rollback"} 1.0' in page
@@ -53,17 +53,20 @@ async def test_a_run_is_seen_recorded_and_replayed_byte_for_byte(kafka: str, tmp
         ("kill_switch", "drawdown"),
         ("alert", "feature-drift"),
     ]
-    follower.terminate()
-    assert b"active is rolled back to demo_v6" in (await follower.communicate())[0]
+    watching.terminate()
+    assert watching.stdout is not None
+    assert b"active is rolled back to demo_v6" in await watching.stdout.read()
     verified = command("events", "--config", config, "--verify")
     assert "demo: holds up to sequence 5" in verified.stdout
 
     command("record", "--config", config, "--out", tmp_path / "recorded")
-    for recording in ("while", "recorded"):
-        replay(config, tmp_path / recording, tmp_path / f"{recording}-replayed")
-        live = (tmp_path / recording / "events.jsonl").read_bytes()
-        assert live == (tmp_path / f"{recording}-replayed" / "events.jsonl").read_bytes(), recording
+    for name in ("followed", "recorded"):
+        replay(config, tmp_path / name, tmp_path / f"{name}-replayed")
+        live = (tmp_path / name / "events.jsonl").read_bytes()
+        assert live == (tmp_path / f"{name}-replayed" / "events.jsonl").read_bytes(), name
     assert live == b"".join(line + b"\n" for line in published)
+    predictions = gzip.decompress((tmp_path / "recorded" / "predictions.jsonl.gz").read_bytes())
+    assert predictions == (tmp_path / "recorded-replayed" / "predictions.jsonl").read_bytes()
     # Everything that was published was read and committed before the daemon left.
     metas = read_journal(tmp_path / "recorded" / "journal.jsonl").metas
     read = {s: sum(m.inputs[s].read for m in metas.values()) for s in desk.counts}
