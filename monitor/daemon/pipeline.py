@@ -166,18 +166,20 @@ class Pipeline:
 
     async def _fold(self, step: Step) -> None:
         idle = self.sequencer.time.all_idle
-        for stream, rows in step.tables.items():
-            self._bury(stream, rows)
+        self._bury(step.tables)
         features = step.tables.get(FEATURES)
         entering = np.flatnonzero(np.isin(features["fate"], FOLDED)) if features is not None else None
+        predictions: list[list[Outgoing]] = []
         for name, deployed in self._group.deployments.items():
             scores: dict[str, Scores] = {}
             if features is not None and entering is not None and len(entering):
-                scores = await self._score(deployed, features, entering)
+                scores = await self._score(deployed, features, entering, predictions)
             elif features is not None:
                 scores = {role: _blank(len(features)) for role in deployed.scope.roles}
             for task, tables, answers in self._split(step.tables, scores):
                 self.out.partials += self.folds[name, task].fold(tables, answers, step.watermark, idle=idle)
+        # Row by row, not deployment by deployment: where steps are cut must not show.
+        self.out.predictions += [record for row in zip(*predictions, strict=True) for record in row]
 
     def _split(
         self, tables: Mapping[str, Table], scores: Mapping[str, Scores]
@@ -199,9 +201,16 @@ class Pipeline:
         return parts
 
     async def _score(
-        self, deployed: Deployed, features: Table, entering: NDArray[np.int64]
+        self,
+        deployed: Deployed,
+        features: Table,
+        entering: NDArray[np.int64],
+        predictions: list[list[Outgoing]],
     ) -> dict[str, Scores]:
-        """Answers of all roles, aligned with all rows; rows that enter nothing are not asked."""
+        """Answers of all roles, aligned with all rows; rows that enter nothing are not asked.
+
+        Where predictions are made, those of the asked rows are added to `predictions`.
+        """
         whole = len(entering) == len(features)
         asked = features if whole else features.take(entering)
         scorer = self._scorers[deployed.name]
@@ -211,7 +220,7 @@ class Pipeline:
             parts.append(await scorer.score(part["values"], part))
         answers = {role: Scores.concat([part[role] for part in parts]) for role in parts[0]}
         if self._predict:
-            self._say_predictions(deployed, asked, answers)
+            predictions.append(self._predictions(deployed, asked, answers))
         if self._measured:
             self._journal_answers(deployed, asked, answers)
         if whole:
@@ -241,7 +250,8 @@ class Pipeline:
                 )
             )
 
-    def _say_predictions(self, deployed: Deployed, asked: Table, answers: Mapping[str, Scores]) -> None:
+    def _predictions(self, deployed: Deployed, asked: Table, answers: Mapping[str, Scores]) -> list[Outgoing]:
+        out = []
         names = self._group.symbols.names
         columns = {
             role: (s.value.tolist(), s.status.tolist(), s.latency.tolist()) for role, s in answers.items()
@@ -260,18 +270,22 @@ class Pipeline:
                 deployment=deployed.name, event_id=event_id, ts_ns=ts, symbol=names[symbol], roles=roles
             )
             key = names[symbol].encode()
-            self.out.predictions.append(
-                Outgoing("predictions", self._inputs.partition, key, _json.encode(record))
-            )
+            out.append(Outgoing("predictions", self._inputs.partition, key, _json.encode(record)))
+        return out
 
-    def _bury(self, stream: str, rows: Table) -> None:
+    def _bury(self, tables: Mapping[str, Table]) -> None:
         """Dead letters, at the rows' place in the order: what was rejected, and what was quarantined."""
-        for row in np.flatnonzero(rows["fate"] <= Fate.QUARANTINED).tolist():
-            reason = REASONS[rows["reason"][row]] or "quarantined"
-            detail = rows["detail"][row] or "the time of the event lies too far after that of its record"
-            self.out.dead_letters.append(
-                dead_letter(rows["raw"][row], self._topics[stream], self._inputs.partition, reason, detail)
-            )
+        dead = []
+        for place, (stream, rows) in enumerate(tables.items()):
+            for row in np.flatnonzero(rows["fate"] <= Fate.QUARANTINED).tolist():
+                reason = REASONS[rows["reason"][row]] or "quarantined"
+                detail = rows["detail"][row] or "the time of the event lies too far after that of its record"
+                letter = dead_letter(
+                    rows["raw"][row], self._topics[stream], self._inputs.partition, reason, detail
+                )
+                dead.append(((int(rows["eff"][row]), place, row), letter))
+        # As with predictions, where steps are cut must not show.
+        self.out.dead_letters += [letter for _, letter in sorted(dead, key=lambda found: found[0])]
 
 
 def _blank(n: int) -> Scores:

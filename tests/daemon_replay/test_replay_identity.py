@@ -1,0 +1,106 @@
+"""A replay's files do not depend on how it reads or how many tasks it has; untidy input included."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+import yaml
+from typer.testing import CliRunner
+
+from monitor.cli.replay import replay
+from monitor.demo import story
+
+S = 10**9
+OUT = ("events.jsonl", "predictions.jsonl", "dead-letters.jsonl", "report.json")
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The story as it is written: five symbols, four acts."""
+    directory = tmp_path_factory.mktemp("stage")
+    story.write_story(directory, seed=7)
+    return directory
+
+
+def excerpt(stage: Path, name: str, start_s: float, end_s: float) -> Path:
+    """Configuration and models of the story, and its messages between two seconds, untidied."""
+    directory = stage.parent / f"{stage.name}-{name}"
+    directory.mkdir()
+    for kept in ("config.yaml", "models", "reference.json"):
+        (directory / kept).symlink_to(stage / kept)
+    low, high = (story.RECORDED_START_NS + int(s * S) for s in (start_s, end_s))
+    for stream in ("features", "orders"):
+        lines = (stage / f"{stream}.jsonl").read_bytes().splitlines(keepends=True)
+        inside = [line for line in lines if low <= json.loads(line)["ts_ns"] < high]
+        (directory / f"{stream}.jsonl").write_bytes(b"".join(untidy(inside)))
+    return directory
+
+
+def untidy(lines: list[bytes]) -> Iterator[bytes]:
+    """Some lines twice, some out of order within the lateness, some after it, some broken or unknown."""
+    rng = np.random.default_rng(len(lines))
+    places = np.arange(len(lines), dtype=float)
+    delayed = rng.choice(len(lines), len(lines) // 20, replace=False)
+    places[delayed] += rng.choice([3.5, 20.5, 300.5], len(delayed))
+    for place in np.argsort(places, kind="stable").tolist():
+        yield lines[place]
+        chance = rng.random()
+        if chance < 0.01:
+            yield lines[max(0, place - int(rng.integers(0, 50)))]
+        elif chance < 0.015:
+            yield lines[place][: int(rng.integers(1, len(lines[place]) - 1))] + b"\n"
+        elif chance < 0.02:
+            yield lines[place].replace(b'"symbol":"', b'"symbol":"X')
+
+
+def files(directory: Path, out: str, *options: str) -> dict[str, bytes]:
+    """Replays what lies in a directory; what was written."""
+    app = typer.Typer()
+    app.command()(replay)
+    target = directory / out
+    paths = {"--config": "config.yaml", "--features": "features.jsonl", "--orders": "orders.jsonl"}
+    arguments = [part for option, name in paths.items() for part in (option, str(directory / name))]
+    result = CliRunner().invoke(app, [*arguments, "--out", str(target), *options])
+    assert result.exit_code == 0, result.output
+    return {name: (target / name).read_bytes() for name in OUT}
+
+
+@pytest.fixture(scope="module")
+def acts(stage: Path) -> tuple[Path, dict[str, bytes]]:
+    """Two minutes with drift, demotion, latency alert and rollback, and what one task makes of them."""
+    directory = excerpt(stage, "acts", 145, 260)
+    return directory, files(directory, "base", "--batch-size", "512")
+
+
+def test_the_excerpt_decides_and_its_untidiness_is_counted(acts):
+    _, written = acts
+    kinds = {json.loads(line)["type"].split(".")[2] for line in written["events.jsonl"].splitlines()}
+    assert {"alert", "demote", "rollback"} <= kinds
+    counts = json.loads(written["report.json"])["deployments"]["demo"]["counts"]
+    for name in ("accepted", "duplicate", "late"):
+        assert counts[f"{name}{{stream=features}}"] > 20
+    assert counts["late_applied{stream=orders}"] > 3
+    assert counts["dead_letters{reason=unknown_symbol}"] > 20
+
+
+@pytest.mark.parametrize(("size", "tasks"), [(7, 1), (4096, 5), (512, 2)])
+def test_batch_size_and_number_of_tasks_change_no_byte(acts, size, tasks):
+    directory, base = acts
+    again = files(directory, f"{size}-{tasks}", "--batch-size", str(size), "--tasks", str(tasks))
+    assert again == base
+
+
+def test_rows_of_two_deployments_read_one_by_one_change_no_byte(stage):
+    directory = excerpt(stage, "single", 150, 181)
+    config = yaml.safe_load((directory / "config.yaml").read_text())
+    config["deployments"]["twin"] = config["deployments"]["demo"]
+    (directory / "config.yaml").unlink()
+    (directory / "config.yaml").write_text(yaml.safe_dump(config))
+    base = files(directory, "base", "--batch-size", "512", "--tasks", "2")
+    assert {json.loads(line)["source"] for line in base["events.jsonl"].splitlines()} == {"demo", "twin"}
+    assert files(directory, "one", "--batch-size", "1") == base
