@@ -66,7 +66,8 @@ class Pipeline:
 
     `measured`: journal what the scorers answered, since a replay could not know. `predict`: make prediction
     records. `bounded`: whether a full buffer raises the watermark; a replay reads the input that holds it
-    back, and must not.
+    back, and must not. `behind`, `until`: what a run's journal says came behind, and the watermark at which the
+    run ended.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Pipeline:
         watermark: int = NO_TIME,
         metas: Mapping[str, InputMeta] | None = None,
         behind: Mapping[tuple[str, int], Behind] | None = None,
+        until: int | None = None,
         sequence: int = 0,
         measured: bool = False,
         predict: bool = False,
@@ -101,6 +103,7 @@ class Pipeline:
             watermark=watermark,
             metas=metas,
             journal=behind,
+            until=until,
         )
         self.folds: dict[tuple[str, int], TaskFold] = {
             (name, task): deployed.task_fold(task, inputs.partition)
