@@ -113,9 +113,9 @@ class Owner:
             return self.fold.following
         if self.fold.at is not None:
             for task in self._tasks:
-                while task.waiting and not task.waiting[0][1].changes:
+                while task.waiting and not self.fold.news(task.waiting[0][1]):
                     task.folded = task.waiting.popleft()[0] + 1
-            changes = [p.at for t in self._tasks for _, p in t.waiting if p.changes]
+            changes = [p.at for t in self._tasks for _, p in t.waiting if self.fold.news(p)]
             return self.fold.resumption(min(changes)) if changes else None
         return self._start(now)
 

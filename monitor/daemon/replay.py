@@ -151,9 +151,9 @@ class _Owner:
             firsts = [p.first for queue in self.waiting.values() for p in queue if p.first is not None]
             return min(firsts, default=None)
         for queue in self.waiting.values():
-            while queue and not queue[0].changes:
+            while queue and not self.fold.news(queue[0]):
                 queue.popleft()
-        changes = [p.at for queue in self.waiting.values() for p in queue if p.changes]
+        changes = [p.at for queue in self.waiting.values() for p in queue if self.fold.news(p)]
         return self.fold.resumption(min(changes)) if changes else None
 
     def _up_to(self, task: int, at: int) -> list[Partial]:
@@ -222,6 +222,7 @@ class Replay:
                 inputs,
                 self._scorers(scorers, partition),
                 behind=journal.behind.get(partition, {}) if journal else None,
+                until=journal.metas[partition].watermark if journal and partition in journal.metas else None,
                 predict=True,
                 bounded=False,
             )

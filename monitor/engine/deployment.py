@@ -75,6 +75,14 @@ class DeploymentFold:
         assert self.at is not None
         return self._changed is not None and self.at - self._changed > self._settling
 
+    def news(self, partial: Partial) -> bool:
+        """Whether a partial not folded yet says more than how far its task has come.
+
+        What a task says again after a restart is no news.
+        """
+        books = partial.books is not None and self.equity.news(partial.task, partial.books)
+        return bool(books) or self._evidence.news(partial.task, partial)
+
     def resumption(self, change: int) -> int:
         """Where evaluation goes on after a silence that ended with something new at the instant `change`.
 

@@ -92,14 +92,16 @@ class EquitySequences:
         """Keys of all books."""
         return tuple(self._books)
 
+    def news(self, task: int, books: Mapping[str, BookState]) -> list[str]:
+        """Of which books a task says anything else than last time."""
+        known = {name: book.tasks.get(task) for name, book in self._books.items()}
+        return [name for name, state in books.items() if name in known and known[name] != state]
+
     def fold(self, task: int, books: Mapping[str, BookState]) -> bool:
         """A task's books as of its latest instant; whether they differ from what it last said."""
-        changed = False
-        for name, state in books.items():
-            if name not in self._books or self._books[name].tasks.get(task) == state:
-                continue
-            changed = True
-            book = self._books[name]
+        news = self.news(task, books)
+        for name in news:
+            book, state = self._books[name], books[name]
             book.tasks[task] = state
             self._dirty.add(f"book/{name}/{task}")
             cash = value = transfers = 0
@@ -114,7 +116,7 @@ class EquitySequences:
                     elif (a, b) != ("0", "0"):
                         book.foreign = True
             book.sums = (cash, value, transfers)
-        return changed
+        return bool(news)
 
     def take(self, at: int, *, missing: bool) -> None:
         """All tasks have said their books at `at`, but for the missing ones: those stand as last said.

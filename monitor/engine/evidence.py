@@ -74,8 +74,14 @@ class Evidence:
         self._views.clear()
         return changed
 
+    def news(self, task: int, partial: Partial) -> bool:
+        """Whether a task says anything new: one that has restarted says its open pane again."""
+        if partial.closed or partial.open is None:
+            return bool(partial.closed)
+        return self._open_with(task, partial.open) != self._open.get(task)
+
     def _fold_one(self, task: int, partial: Partial, closed: dict[int, Pane]) -> bool:
-        """Whether it said anything new: a task that has restarted says its open pane again."""
+        """Whether it said anything new."""
         for said in partial.closed:
             pane = Pane.decode(said.pane, self._kinds, self._grid.pane)
             if said.start in closed:
@@ -87,19 +93,17 @@ class Evidence:
             if task in self._open and self._open[task].start == said.start:
                 del self._open[task]
                 self._dirty.add(f"open/{task}")
-        opened = partial.open is not None and self._fold_open(task, partial.open)
-        return bool(partial.closed) or opened
+        news = self.news(task, partial)
+        if partial.open is not None and news:
+            self._open[task] = self._open_with(task, partial.open)
+            self._dirty.add(f"open/{task}")
+        return news
 
-    def _fold_open(self, task: int, saying: Open) -> bool:
+    def _open_with(self, task: int, saying: Open) -> Open:
+        """A task's open pane, as known before, with what is said of it now."""
         before = self._open.get(task)
         said = before.pane.statistics if before is not None and before.start == saying.start else {}
-        merged = PaneBytes({**said, **saying.pane.statistics}, saying.pane.offsets)
-        opened = Open(saying.start, merged)
-        if opened == before:
-            return False
-        self._open[task] = opened
-        self._dirty.add(f"open/{task}")
-        return True
+        return Open(saying.start, PaneBytes({**said, **saying.pane.statistics}, saying.pane.offsets))
 
     def restart(self, at: int) -> None:
         """Rows before the next pane after `at` no longer count in any window."""

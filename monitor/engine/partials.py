@@ -63,11 +63,6 @@ class Partial(msgspec.Struct, frozen=True, array_like=True):
     open: Open | None = None
     closed: tuple[Closed, ...] = ()
 
-    @property
-    def changes(self) -> bool:
-        """Whether it says more than how far the task has come."""
-        return self.books is not None or self.open is not None or bool(self.closed)
-
 
 _encoder = msgspec.msgpack.Encoder()
 _decoder = msgspec.msgpack.Decoder(Partial)

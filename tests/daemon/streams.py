@@ -33,6 +33,7 @@ class Script:
 
     seed: int
     seconds: float = 14.0
+    start_ns: int = START_NS
     timely: bool = False
     symbols: tuple[str, ...] = SYMBOLS
     gap_ms: float = 70.0
@@ -56,7 +57,7 @@ class Script:
         """Stretches in which nothing is sent at all."""
         if self.timely or not self.faults:
             return []
-        begin = START_NS + rng.randrange(2, 9) * SECOND
+        begin = self.start_ns + rng.randrange(2, 9) * SECOND
         return [(begin, begin + rng.choice((400, 1500, 3500)) * MS)]
 
     def _delay(self, rng: random.Random) -> int:
@@ -67,10 +68,10 @@ class Script:
         return rng.randrange(0, 80) * MS
 
     def _features(self, rng: random.Random, symbol: str, silences: list[tuple[int, int]]) -> dict[int, int]:
-        ts, number, cents = START_NS, 0, 10_000 + 100 * rng.randrange(50)
-        end, prices = START_NS + int(self.seconds * SECOND), {}
-        broken = START_NS + int(self.seconds * 0.3 * SECOND)
-        failing = START_NS + int(self.seconds * 0.5 * SECOND)
+        ts, number, cents = self.start_ns, 0, 10_000 + 100 * rng.randrange(50)
+        end, prices = self.start_ns + int(self.seconds * SECOND), {}
+        broken = self.start_ns + int(self.seconds * 0.3 * SECOND)
+        failing = self.start_ns + int(self.seconds * 0.5 * SECOND)
         while ts < end:
             cents += rng.choice((-2, -1, 0, 1, 2)) + (200 * rng.choice((-1, 1)) if rng.random() < 0.01 else 0)
             prices[ts] = cents
@@ -91,9 +92,9 @@ class Script:
     def _orders(
         self, rng: random.Random, symbol: str, prices: dict[int, int], silences: list[tuple[int, int]]
     ) -> None:
-        ts, number = START_NS + rng.randrange(20, 300) * MS, 0
-        end = START_NS + int(self.seconds * SECOND)
-        bleeding = START_NS + int(self.seconds * 0.7 * SECOND)
+        ts, number = self.start_ns + rng.randrange(20, 300) * MS, 0
+        end = self.start_ns + int(self.seconds * SECOND)
+        bleeding = self.start_ns + int(self.seconds * 0.7 * SECOND)
         known = sorted(prices)
         while ts < end:
             cents = prices[max((t for t in known if t <= ts), default=known[0])]
@@ -135,7 +136,7 @@ class Script:
 
     def _bursts(self, rng: random.Random) -> None:
         """Many rows of one instant at once."""
-        at = START_NS + rng.randrange(1, int(self.seconds)) * SECOND
+        at = self.start_ns + rng.randrange(1, int(self.seconds) + 1) * SECOND // 2
         symbol = rng.choice(self.symbols)
         for number in range(150):
             event = feature(f"{symbol}-burst{number}", at, symbol, 1.0, 10_000, None)
