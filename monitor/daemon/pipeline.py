@@ -66,8 +66,8 @@ class Pipeline:
 
     `measured`: journal what the scorers answered, since a replay could not know. `predict`: make prediction
     records. `bounded`: whether a full buffer raises the watermark; a replay reads the input that holds it
-    back, and must not. `behind`, `until`: what a run's journal says came behind, and the watermark at which the
-    run ended.
+    back, and must not. `behind`, `until`: what a run's journal says came behind, and the watermark at which
+    the run ended.
     """
 
     def __init__(
