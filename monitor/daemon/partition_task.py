@@ -249,7 +249,7 @@ class PartitionTask:
     async def _turn(self, lease: Lease, pipeline: Pipeline, owners: list[Owner]) -> bool:
         """Fetch, fold, evaluate once; whether there is something new to commit."""
         sequencer, transport = pipeline.sequencer, self._transport
-        sequencer.time.remember(transport.now_ns())
+        sequencer.time.remember(transport.now_ns(), self._board.others(self._partition))
         fetched = await lease.fetch(sequencer.wanted(self._batch), WAIT_S)
         now = transport.now_ns()
         for got in sorted(fetched, key=lambda f: INPUTS.index(f.stream)):
@@ -257,8 +257,10 @@ class PartitionTask:
             complaint = await pipeline.read(got.stream, got.records, got.position, now)
             if complaint is not None:
                 raise Poisoned(f"{got.stream}-{self._partition}: {complaint}")
+        # After all rows are in: an input is not idle beside one whose rows lie unread in the same fetch.
+        for got in fetched:
             if got.at_end:
-                sequencer.silent(got.stream, now, got.sent_ns, self._board.others(self._partition))
+                sequencer.silent(got.stream, now, got.sent_ns)
         try:
             await pipeline.release()
         finally:

@@ -183,9 +183,9 @@ class Sequencer:
         source.buffer.add(rows)
         return []
 
-    def silent(self, stream: str, now: int, sent: int, others: int = NO_TIME) -> None:
+    def silent(self, stream: str, now: int, sent: int) -> None:
         """A fetch of the input came back empty at its end; see `Watermark.silent`."""
-        self.time.silent(stream, now, sent, others)
+        self.time.silent(stream, now, sent)
 
     def release(self) -> list[Step]:
         """Let time pass as far as the inputs allow. While the log is read again it stands still."""

@@ -24,7 +24,7 @@ class Watermark:
         self._idle = dict.fromkeys(self._front, False)
         self._heard: dict[str, int] = {}
         self._ended: set[str] = set()
-        self._past: deque[tuple[int, dict[str, int]]] = deque()
+        self._past: deque[tuple[int, dict[str, int], int]] = deque()
 
     @property
     def all_idle(self) -> bool:
@@ -47,36 +47,40 @@ class Watermark:
         self._idle[stream] = False
         self._heard[stream] = now
 
-    def silent(self, stream: str, now: int, sent: int, others: int = NO_TIME) -> None:
+    def silent(self, stream: str, now: int, sent: int) -> None:
         """A fetch sent at `sent` came back empty at the last stable offset.
 
         `idle_after` after its last row the input lets W rise to the other bounds as they stood at `sent`.
-        When all inputs are idle, W rises to the largest of their bounds, of `others` (the smallest watermark
-        of the tasks that are not all idle) and of the clock - `idle_grace`: the clock, too, as it stood at
-        `sent`, since after a pause the log may hold more than the fetch saw.
+        When all inputs are idle, W rises to the largest of their bounds, of the smallest watermark of the
+        tasks that are not all idle, and of the clock - `idle_grace`: these, too, as they stood at `sent`,
+        since after a pause the log may hold more than the fetch saw.
         """
         if now - self._heard.setdefault(stream, now) < self._timing.idle_after:
             return
         self._idle[stream] = True
-        then = self._fronts_at(sent)
+        then, others = self._as_of(sent)
         if self.all_idle:
             target = max(*then.values(), others, sent - self._timing.idle_grace)
         else:
             target = min(front for name, front in then.items() if name != stream and not self._idle[name])
         self._front[stream] = max(self._front[stream], target)
 
-    def remember(self, now: int) -> None:
-        """Note the fronts as they stand at `now`, for fetches that are sent from here on."""
-        if not self._past or self._past[-1][1] != self._front:
-            self._past.append((now, dict(self._front)))
+    def remember(self, now: int, others: int = NO_TIME) -> None:
+        """Note the fronts as they stand at `now`, for fetches that are sent from here on.
+
+        `others`: the smallest watermark of the tasks that are not all idle; NO_TIME where there is none.
+        """
+        if not self._past or self._past[-1][1:] != (self._front, others):
+            self._past.append((now, dict(self._front), others))
         while len(self._past) > 1 and self._past[1][0] <= now - 2 * self._timing.idle_grace:
             self._past.popleft()
 
-    def _fronts_at(self, sent: int) -> dict[str, int]:
-        for at, fronts in reversed(self._past):
+    def _as_of(self, sent: int) -> tuple[dict[str, int], int]:
+        """Fronts and the watermark of others as they stood."""
+        for at, fronts, others in reversed(self._past):
             if at <= sent:
-                return fronts
-        return dict.fromkeys(self._front, NO_TIME) if self._past else self._front
+                return fronts, others
+        return dict.fromkeys(self._front, NO_TIME) if self._past else self._front, NO_TIME
 
     def force(self, time: int) -> None:
         """Raise every front to `time`: the buffer is full."""

@@ -80,11 +80,11 @@ def test_when_all_are_idle_time_goes_to_the_largest_of_bounds_others_and_clock()
         time = running(500, 300)
         time.silent("outcomes", 0, 0)
         for stream in STREAMS:
-            time.silent(stream, clock, clock, others)
+            time.silent(stream, clock, clock)
         assert time.all_idle
-        time.remember(clock)
+        time.remember(clock, others)
         for stream in STREAMS:
-            time.silent(stream, clock, clock, others)
+            time.silent(stream, clock, clock)
         assert time.advance() == expected
 
 
@@ -94,6 +94,16 @@ def test_after_a_pause_the_clock_counts_as_it_stood_when_the_fetch_was_sent() ->
     for stream in STREAMS:
         time.silent(stream, 90_000, 30)
     assert time.advance() <= 500
+
+
+def test_after_a_pause_other_tasks_count_as_they_stood_when_the_fetch_was_sent() -> None:
+    time = running(500, 300)
+    time.silent("outcomes", 0, 0)
+    time.remember(30, 700)
+    time.remember(40, 900)
+    for stream in (*STREAMS, *STREAMS):
+        time.silent(stream, 100, 35)
+    assert time.advance() == 700
 
 
 def test_one_row_ends_idleness() -> None:
