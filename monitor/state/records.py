@@ -43,6 +43,10 @@ class Meta(msgspec.Struct, frozen=True, kw_only=True):
     owners: dict[str, OwnerOffsets] = {}
 
 
+class _Versioned(msgspec.Struct, frozen=True):
+    version: int
+
+
 class _Sealed(msgspec.Struct, frozen=True, array_like=True):
     version: int
     digest: str
@@ -52,7 +56,6 @@ class _Sealed(msgspec.Struct, frozen=True, array_like=True):
 T = TypeVar("T")
 
 _encoder = msgspec.msgpack.Encoder()
-_meta = msgspec.json.Decoder(Meta)
 
 
 def encode_meta(meta: Meta) -> bytes:
@@ -67,12 +70,12 @@ def decode_meta(data: bytes) -> Meta:
         StateError: unreadable, or of another version.
     """
     try:
-        meta = _meta.decode(data)
-    except msgspec.DecodeError as error:
+        version = msgspec.json.decode(data, type=_Versioned).version
+        if version != VERSION:
+            raise StateError(f"state record `meta` is of version {version}; this program reads {VERSION}")
+        return msgspec.json.decode(data, type=Meta)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise StateError(f"state record `meta` cannot be read: {error}") from error
-    if meta.version != VERSION:
-        raise StateError(f"state record `meta` is of version {meta.version}; this program reads {VERSION}")
-    return meta
 
 
 def seal(scope: str, deployment: str, key: str, digest: str, value: bytes) -> tuple[bytes, bytes]:
