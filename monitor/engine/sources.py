@@ -206,7 +206,8 @@ def _feed_answers(role: str) -> Callable[[Counts, Batch], None]:
     def feed(statistic: Counts, batch: Batch) -> None:
         if role in batch.scores:
             scores = batch.scores[role]
-            unmeasured = int((scores.latency == UNMEASURED_NS).sum())
+            asked = scores.status != ScoreStatus.INCOMPLETE
+            unmeasured = int((asked & (scores.latency == UNMEASURED_NS)).sum())
             counts = np.bincount(scores.status, minlength=len(ScoreStatus))
             statistic.update_all(np.append(counts, unmeasured))
 
