@@ -23,6 +23,7 @@ def main() -> None:
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        rich_markup_mode=None,
     )
     for command in (run, demo, replay, record, check, pack, baseline, events, schema):
         app.command()(command)

@@ -27,6 +27,7 @@ from monitor.demo.story import (
     EXPECTED,
     MEANING,
     MODELS,
+    RESOLVED,
     SECONDS,
     Decision,
     decision_of,
@@ -55,7 +56,7 @@ _HEARTBEAT = f'"{EventType.HEARTBEAT.value}"'.encode()
 
 def demo(
     speed: Annotated[float, typer.Option(min=0.1, help="Times real time.")] = DEFAULT_SPEED,
-    seed: Annotated[int, typer.Option(help="Of market and desk.")] = DEFAULT_SEED,
+    seed: Annotated[int, typer.Option(min=0, help="Of market and desk.")] = DEFAULT_SEED,
     until_done: Annotated[
         bool,
         typer.Option("--until-done", help="Exit 0 only if exactly the expected decisions appeared."),
@@ -67,10 +68,9 @@ def demo(
     bootstrap_servers: Annotated[str | None, typer.Option(help="Play on this Kafka.")] = None,
 ) -> None:
     """Play the story in four acts: all is well; the shadow fails; the active fails; the account bleeds."""
-    console = Console()
+    console = Console(emoji=False, soft_wrap=True)
     if write is not None:
-        write.mkdir(parents=True, exist_ok=True)
-        write_story(write, seed)
+        _write(write, seed, console)
         console.print(f"The story is in {write}. Next:", markup=False)
         console.print(
             f"  shadow-monitor replay --config {write}/config.yaml --features {write}/features.jsonl "
@@ -85,7 +85,7 @@ def demo(
     except ConfigError as error:
         show_problems(console, error.problems)
         raise typer.Exit(BAD_CONFIGURATION) from None
-    except MonitorError as error:
+    except (MonitorError, OSError) as error:
         console.print(f"demo: {error}", markup=False, style="red")
         raise typer.Exit(1) from None
     problems = judge(seen)
@@ -95,9 +95,21 @@ def demo(
     else:
         console.print(f"\nAll {len(EXPECTED)} expected decisions, and no other:", style="bold")
         for decision in seen:
-            console.print(f"  {decision}", markup=False)
+            if decision.phase != RESOLVED:
+                console.print(f"  {decision}", markup=False)
     if until_done and problems:
         raise typer.Exit(1)
+
+
+def _write(directory: Path, seed: int, console: Console) -> None:
+    try:
+        if directory.is_dir() and any(directory.iterdir()):
+            raise FileExistsError(f"{directory} is not empty; name a new directory")
+        directory.mkdir(parents=True, exist_ok=True)
+        write_story(directory, seed)
+    except OSError as error:
+        console.print(f"demo: {error}", markup=False, style="red")
+        raise typer.Exit(BAD_CONFIGURATION) from None
 
 
 async def _play(
@@ -143,7 +155,7 @@ async def _play(
         acts = asyncio.create_task(_announce(console, playback, start))
         try:
             await play(story(seed, start), publish, playback)
-            await _until(lambda: len(told) >= len(EXPECTED), playback)
+            await _until(lambda: sum(d.phase != RESOLVED for d in told) >= len(EXPECTED), playback)
         finally:
             acts.cancel()
         app.stop()

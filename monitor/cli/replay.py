@@ -19,7 +19,7 @@ from monitor.daemon.pipeline import Output
 from monitor.daemon.recording import count_partitions, dead_letter_line, read_journal, recorded, sources
 from monitor.daemon.replay import Replay, Replayed
 from monitor.daemon.report import report
-from monitor.errors import ConfigError, MonitorError
+from monitor.errors import ConfigError, MonitorError, Poisoned
 from monitor.models.scoring import ReplayScorer, Scorer
 from monitor.policy.events import Decision, EventType, encode
 from monitor.transport.contract import FEATURES, ORDERS, OUTCOMES
@@ -40,7 +40,7 @@ def replay(
     ] = None,
 ) -> None:
     """Run the daemon's core over files and write what it would have published."""
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False, soft_wrap=True)
     wanted = [_event_type(text) for text in fail_on or ()]
     try:
         group = Group(load_configuration(config), config)
@@ -51,7 +51,10 @@ def replay(
     except ConfigError as error:
         show_problems(console, error.problems)
         raise typer.Exit(BAD_CONFIGURATION) from None
-    except MonitorError as error:
+    except Poisoned as error:
+        console.print(f"replay: {error}", markup=False, style="red")
+        raise typer.Exit(1) from None
+    except (MonitorError, OSError) as error:
         console.print(f"replay: {error}", markup=False, style="red")
         raise typer.Exit(BAD_CONFIGURATION) from None
     decisions = _decisions(done)

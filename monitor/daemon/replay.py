@@ -19,7 +19,7 @@ from monitor.engine import marks
 from monitor.engine.deployment import DeploymentFold
 from monitor.engine.partials import Partial
 from monitor.engine.rows import UNMEASURED_NS, Scores, ScoreStatus
-from monitor.errors import StateError
+from monitor.errors import Poisoned, StateError
 from monitor.event_time.sequencer import Behind
 from monitor.models.scoring import Scorer
 from monitor.state.records import Meta
@@ -279,7 +279,9 @@ class Replay:
         records = self._next(partition, stream, streams[stream])
         position = records[-1].offset + 1 if records else 0
         end = not records
-        await pipeline.read(stream, records, position, 0, end=end)
+        complaint = await pipeline.read(stream, records, position, 0, end=end)
+        if complaint is not None:
+            raise Poisoned(f"{stream}: {complaint}")
         if end:
             pipeline.sequencer.end(stream)
             del streams[stream]
@@ -338,5 +340,6 @@ class Replay:
         for name, owner in self._owners.items():
             owner.finish(as_of, finals.get(name, {}))
         return Replayed(
-            {name: owner.fold for name, owner in self._owners.items()}, dict.fromkeys(self._owners, as_of)
+            {name: owner.fold for name, owner in self._owners.items()},
+            dict.fromkeys(self._owners, max(last, 0)),
         )

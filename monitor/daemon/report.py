@@ -89,7 +89,7 @@ def _books(fold: DeploymentFold, units: Mapping[str, InstrumentUnits]) -> dict[s
         books[name] = {
             "currency": fold.equity.currency,
             "cash": format_money(standing.cash) if standing else "0",
-            "equity": format_money(standing.equity) if standing else "0",
+            "equity": format_money(standing.equity) if standing and standing.readable else None,
             "status": str(standing.status) if standing else "unknown",
             "positions": positions,
         }

@@ -110,6 +110,9 @@ EXPECTED = (
 )
 """All decisions of the story, in order; a run that shows others, or fewer, has failed."""
 
+RESOLVED = "resolved"
+"""Phase of the end of an episode: said where what was wrong is no longer so; no decision of its own."""
+
 MEANING = {
     "feature-drift": "A feature no longer looks like the reference. Nobody is blamed: drift moves nothing.",
     "shadow-agrees": "The shadow ranks the market otherwise than the active. It leaves the experiment.",
@@ -129,12 +132,13 @@ def decision_of(event: Mapping[str, Any]) -> Decision:
 
 def judge(decisions: Sequence[Decision]) -> list[str]:
     """What is wrong with the decisions of a whole story, in words; empty when they are as expected."""
-    problems = [f"missing: {d}" for d in EXPECTED if d not in decisions]
-    problems += [f"not expected: {d}" for d in decisions if d not in EXPECTED]
-    if not problems and tuple(decisions) != EXPECTED:
-        problems = [
-            "the decisions came in another order, or one came twice: " + "; ".join(map(str, decisions))
-        ]
+    fired = [d for d in decisions if d.phase != RESOLVED]
+    problems = [f"missing: {d}" for d in EXPECTED if d not in fired]
+    problems += [f"not expected: {d}" for d in fired if d not in EXPECTED]
+    if not problems and tuple(fired) != EXPECTED:
+        problems = ["the decisions came in another order, or one came twice: " + "; ".join(map(str, fired))]
+    ended = [d for d in decisions if d.phase == RESOLVED]
+    problems += [f"ended, but never began: {d}" for d in ended if d._replace(phase="firing") not in EXPECTED]
     return problems
 
 

@@ -37,6 +37,11 @@ class Standing(msgspec.Struct, frozen=True):
     stale: bool
 
     @property
+    def readable(self) -> bool:
+        """Whether equity leaves nothing out, though it may be as it was a while ago."""
+        return self.status is Status.OK or self.stale
+
+    @property
     def equity(self) -> int:
         """Cash and positions at their marks."""
         return self.cash + self.value

@@ -119,7 +119,7 @@ class Decider:
         events = self._watch_tasks(at_ns, missing)
         used_age = False
         for rule in self.policy.rules:
-            if not rule.due(at_ns, self._grids) or self.latches.quiet(rule.subject):
+            if not rule.due(at_ns, self._grids):
                 continue
             seen = Seen(at_ns, estimates(rule), bool(missing), prove, rule.old(age_ns))
             made, used = self._docket.evaluate(rule, seen)

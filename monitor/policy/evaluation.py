@@ -134,14 +134,17 @@ def evaluate(
     at_ns: int,
     missing: bool,
 ) -> tuple[RuleState, tuple[Reason, ...]]:
-    """The state after the evaluation at event time `at_ns` (ns), and why: threshold first, then data.
+    """The state after the evaluation at event time `at_ns` (ns), and why, in the order to be said.
+
+    That data are back comes before what they show; that they are missing, after.
 
     Returns the same object where nothing changed.
     """
     reading = read(rule, estimate, missing)
     state, threshold = _judge_threshold(rule, state, reading, at_ns)
     state, data = _judge_data(rule, state, reading, at_ns)
-    return state, tuple(reason for reason in (threshold, data) if reason is not None)
+    reasons = (data, threshold) if data is Reason.NO_DATA_RESOLVED else (threshold, data)
+    return state, tuple(reason for reason in reasons if reason is not None)
 
 
 def reopen(state: RuleState, reason: Reason, at_ns: int) -> RuleState:

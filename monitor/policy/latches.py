@@ -91,13 +91,6 @@ class Latches:
     def rollback_cooldown_ns(self) -> int:
         return self._cooldown_ns
 
-    def quiet(self, subject: str) -> bool:
-        """Whether rules about the subject sleep: a demoted shadow, or an active that is rolled back.
-
-        What they would say is about a model that has left; they wake with the reset.
-        """
-        return self._latches[subject].state in (LatchState.DEMOTED, LatchState.ROLLED_BACK)
-
     def apply(
         self,
         action: Action,

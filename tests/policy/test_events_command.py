@@ -44,14 +44,14 @@ def test_a_decision_is_shown_with_value_threshold_transition_and_reason(command,
 
 def test_only_events_of_the_type_asked_for(command, written):
     result = command(written, "--type", "demote")
-    assert result.output.count("btc/") == 1
+    assert result.output.count("btc/") == 2, "its onset and its end"
     assert command(written, "--type", "demotion").exit_code == 2
 
 
 def test_a_chain_that_holds_exits_0_and_says_what_it_could_not_see(command, written, machine):
     result = command(written, "--verify")
     assert result.exit_code == 0
-    assert "holds up to sequence 3" in result.output
+    assert "holds up to sequence 4" in result.output
     assert "--head" in result.output
     known = command(written, "--verify", "--head", f"btc:{machine.head.sequence}:{machine.head.hash}")
     assert (known.exit_code, "--head" in known.output) == (0, False)

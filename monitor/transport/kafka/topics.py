@@ -65,9 +65,17 @@ class Found:
 
 
 async def make_topics(options: ClientOptions, wanted: Mapping[str, int], replication: int = 1) -> None:
-    """Create plain topics (name -> partitions); those that exist are left alone."""
-    async with _admin(options) as admin:
-        await _create(options, admin, [NewTopic(name, count, replication) for name, count in wanted.items()])
+    """Create plain topics (name -> partitions); those that exist are left alone.
+
+    Raises:
+        TransportError: the broker cannot be reached.
+    """
+    new = [NewTopic(name, count, replication) for name, count in wanted.items()]
+    try:
+        async with _admin(options) as admin:
+            await _create(options, admin, new)
+    except (KafkaError, TimeoutError, OSError) as error:
+        raise TransportError(f"cannot reach Kafka at {options.bootstrap}: {error!r}") from error
 
 
 async def check_topics(
