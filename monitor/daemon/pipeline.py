@@ -32,6 +32,11 @@ MEASURED_FAULTS = (ScoreStatus.ERROR, ScoreStatus.TIMEOUT)
 SCORED_ROWS = 1024
 """Rows scored at a time: the deadline is for these, so that catching up is not mistaken for slowness."""
 
+_WHY = {
+    Fate.QUARANTINED: "its time lies too far after that of its record, or of the rows around it",
+    Fate.LATE: "its time lies before the input's bound: see event_time.allowed_lateness",
+}
+
 _STATUS_NAMES = {int(s): s.name.lower() for s in ScoreStatus}
 _json = msgspec.json.Encoder()
 
@@ -277,12 +282,13 @@ class Pipeline:
         return out
 
     def _bury(self, tables: Mapping[str, Table]) -> None:
-        """Dead letters, at the rows' place in the order: what was rejected, and what was quarantined."""
+        """Dead letters, in the rows' order: rejected, quarantined, or late and entering nothing."""
         dead = []
         for place, (stream, rows) in enumerate(tables.items()):
-            for row in np.flatnonzero(rows["fate"] <= Fate.QUARANTINED).tolist():
-                reason = REASONS[rows["reason"][row]] or "quarantined"
-                detail = rows["detail"][row] or "the time of the event lies too far after that of its record"
+            for row in np.flatnonzero(rows["fate"] <= Fate.LATE).tolist():
+                fate = Fate(rows["fate"][row])
+                reason = REASONS[rows["reason"][row]] or fate.name.lower()
+                detail = rows["detail"][row] or _WHY[fate]
                 letter = dead_letter(
                     rows["raw"][row], self._topics[stream], self._inputs.partition, reason, detail
                 )

@@ -130,7 +130,7 @@ def kinds(partitions: int) -> dict[str, tuple[Make, str]]:
         "a time beyond 64 bits": (features(lambda n, t: row(n, 2**63)), "bad_time"),
         "far in the future": (features(lambda n, t: row(n, t + DAY)), "quarantined"),
         "orders of the future": (orders(lambda n, t: report(n, t + DAY)), "quarantined"),
-        "far in the past": (features(lambda n, t: row(n, t - DAY)), "(late)"),
+        "far in the past": (features(lambda n, t: row(n, t - DAY)), "late"),
         "orders of the past": (orders(lambda n, t: report(n, t - DAY, kind="new")), "(late_applied)"),
     }
     return made

@@ -63,20 +63,19 @@ def test_each_malformed_message_is_accounted_for_and_the_good_ones_count_once(gr
     dead = Counter({k: n for k, n in expected.items() if "(" not in k})
     assert found == dead
 
-    totals = world.totals(DEPLOYMENT)
+    totals = world.trace.totals(DEPLOYMENT)
     counted = Counter[str]()
     for key, n in totals.items():
         kind, _, rest = key.partition("/")
         stream, _, label = rest.partition("/")
-        if kind == "rejected" or label == "quarantined":
+        if kind == "rejected" or label in ("quarantined", "late"):
             counted[f"{stream}/{label}"] += n
     assert counted == dead
-    assert totals["fates/features/late"] == expected["features/(late)"]
     assert totals["fates/orders/late_applied"] == expected["orders/(late_applied)"]
     assert totals["fates/features/accepted"] + totals["fates/features/reordered"] == GOOD * 9 // 10
     assert totals["fates/orders/accepted"] + totals["fates/orders/reordered"] == GOOD // 10
     assert totals["features"] + totals["orders"] == GOOD + BAD
-    assert world.complaints(settled=True) == []
+    assert world.trace.complaints(settled=True) == []
 
 
 @pytest.mark.parametrize(
