@@ -17,6 +17,7 @@ from monitor.policy.rules import ACTIVE, Rule
 from monitor.stats.estimate import Estimate, Status
 from monitor.trading.books import PAPER, book_key
 from monitor.trading.performance import difference
+from monitor.trading.units import format_money
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,17 +127,24 @@ class Readings:
         )
 
     def prove(self, rule: Rule) -> Proof:
-        """What the value of a rule rests on; for a window that is none of panes, offsets of the longest."""
+        """What the value of a rule rests on: offsets of the panes of its window, or the books' sums.
+
+        Offsets are kept by pane: a metric of the books rests on the rows since its window began, to the tick,
+        which no set of panes covers; it names none rather than wrong ones.
+        """
         family = BY_NAME[rule.metric]
-        window = rule.window if isinstance(rule.window, int) and rule.window else max(self._windows)
-        evidence: dict[str, object] = {}
-        if family.of is None:
-            for book in self._equity.books:
-                standing = self._equity.standing(book)
-                if standing is not None:
-                    evidence[book] = {"cash": str(standing.cash), "value": str(standing.value)}
-        view = self._evidence.window(window, self._grid.schedule(family.every_ns))
-        return Proof(evidence, view.offsets)
+        if family.of is None or not isinstance(rule.window, int):
+            return Proof(self._sums(), {})
+        return Proof({}, self._evidence.window(rule.window, self._grid.schedule(family.every_ns)).offsets)
+
+    def _sums(self) -> dict[str, object]:
+        """Cash and value of every book, as decimal text."""
+        standings = {book: self._equity.standing(book) for book in self._equity.books}
+        return {
+            book: {"cash": format_money(standing.cash), "value": format_money(standing.value)}
+            for book, standing in standings.items()
+            if standing is not None
+        }
 
 
 def book_labels(book: str) -> Labels:
