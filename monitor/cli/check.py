@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn, TypeVar
 
 import typer
+import yaml
 from rich.console import Console
 from rich.table import Table
 
@@ -33,7 +34,7 @@ def check(
     try:
         settings = load_configuration(config)
     except ConfigError as error:
-        _refuse(console, config, error.problems)
+        _refuse(console, config, [*error.problems, *_named_files(config)])
     files = _Files(str(config), settings)
     files.check()
     if files.problems:
@@ -41,6 +42,35 @@ def check(
     for name, deployment in settings.deployments.items():
         console.print(_summary(name, deployment, settings, files.models[name]))
     console.print(f"{config}: fine", style="green")
+
+
+def _named_files(config: Path) -> list[Problem]:
+    """Mistakes in the artifacts and references that a configuration names which is itself mistaken."""
+    try:
+        document = yaml.safe_load(config.read_bytes())
+        deployments = dict(document["deployments"])
+    except (OSError, yaml.YAMLError, TypeError, KeyError, ValueError):
+        return []
+    problems = []
+    for name, deployment in deployments.items():
+        models = deployment.get("models") if isinstance(deployment, dict) else None
+        named: dict[str, tuple[Callable[[Path], object], object]] = {}
+        if isinstance(deployment, dict):
+            named["reference"] = (load_reference, deployment.get("reference"))
+        if isinstance(models, dict):
+            shadows = models.get("shadows")
+            named |= {f"models.{role}": (load_artifact, models.get(role)) for role in ("active", "previous")}
+            if isinstance(shadows, dict):
+                named |= {f"models.shadows.{role}": (load_artifact, path) for role, path in shadows.items()}
+        for key, (load, path) in named.items():
+            if isinstance(path, str):
+                try:
+                    load(config.resolve().parent / path)
+                except ArtifactError as error:
+                    message, _, remedy = str(error).partition(" Remedy: ")
+                    remedy = remedy or "name what `pack` or `baseline` wrote."
+                    problems.append(Problem(str(config), f"deployments.{name}.{key}", message, remedy))
+    return problems
 
 
 def _refuse(console: Console, config: Path, problems: list[Problem]) -> NoReturn:
