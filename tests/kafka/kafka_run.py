@@ -31,6 +31,8 @@ SHADOW_MONITOR = [sys.executable, "-c", "from monitor.cli import main; main()"]
 SCRIPTED = [sys.executable, str(Path(__file__).with_name("scripted_daemon.py"))]
 SLICE_NS = 50_000_000
 INSTANCE = "replica-1"
+LATENESS_NS, TICK_NS = 200_000_000, 100_000_000
+"""Of the story's configuration: how far behind the newest row the last evaluated instant may be."""
 
 
 def command(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
@@ -227,10 +229,11 @@ async def finish(desk: Desk, daemon: Daemon, end_ns: int) -> tuple[dict[str, int
     """
     await desk.publish(closing(end_ns + 5_000_000_000))
     published = dict(desk.counts)
-    # What is exported is taken at an evaluation, and at most once a second.
+    # What is exported is taken at an evaluation, and at most once a second: so at the second of these, which
+    # lets no further row pass.
     for later_ns in (8_000_000_000, 8_200_000_000):
         await desk.publish(closing(end_ns + later_ns))
-        await daemon.evaluated(end_ns + later_ns - 500_000_000)
+        await daemon.evaluated(end_ns + later_ns - LATENESS_NS - TICK_NS)
         await asyncio.sleep(1.1)
     counted = {}
     for stream in published:
