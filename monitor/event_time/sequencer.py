@@ -141,6 +141,9 @@ class Sequencer:
         Returns rows that came behind the watermark: to be folded at once, in this order, and journaled.
         """
         source = self._inputs[stream]
+        if not len(rows) and not end:
+            source.reached(position)
+            return []
         judged = source.judge.judge(rows, end=end)
         behind: list[Step] = []
         if len(judged):

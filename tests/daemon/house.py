@@ -38,7 +38,7 @@ RULES = (
     rule("fast", "serve_latency", labels={"quantile": "0.99"}, subject="active", window="2s", above=0.01,
          min_samples=20, **{"for": 2}),
     rule("answers", "served_error_rate", subject="active", window="2s", above=0.05, min_samples=20,
-         action="rollback", act_within="1s", **{"for": 2}),
+         action="rollback", act_within="600ms", **{"for": 2}),
     rule("shadow-errors", "error_rate", labels={"role": "shadow"}, subject="shadow", window="2s", above=0.12,
          min_samples=20, keep_firing_for="1s"),
     rule("features-flow", "event_rate", labels={"stream": "features"}, window="2s", below=40,

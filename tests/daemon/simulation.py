@@ -1,8 +1,7 @@
 """A deterministic world: real partition tasks over a memory log, driven by hand.
 
 Every await is a point of crash, stop or interleaving. The clock moves by hand, the schedule comes from a
-seed, answers and latencies of the models are scripted. What was published is then held against the replay of
-log and journal.
+seed, answers and latencies of the models are scripted. What comes of it is read from the log by `aftermath`.
 """
 
 from __future__ import annotations
@@ -10,46 +9,28 @@ from __future__ import annotations
 import copy
 import random
 from collections import Counter
-from collections.abc import Callable, Collection, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Collection, Coroutine
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import FrameType
 from typing import Any
 
-import msgspec
-import orjson
-from streams import LATENESS_NS, MS, SECOND, START_NS, Sent
+from aftermath import Trace, finish
+from streams import MS, SECOND, START_NS, Sent
 
 from monitor.daemon.group import Deployed, Group
 from monitor.daemon.owner import Owner
 from monitor.daemon.partition_task import Board, PartitionTask
 from monitor.daemon.pipeline import Pipeline
-from monitor.daemon.replay import Journal, Replay, Replayed
-from monitor.engine import marks
-from monitor.engine.deployment import DeploymentFold
-from monitor.engine.panes import PaneBytes
 from monitor.errors import TransportError
 from monitor.models.scripted import ScriptedScorer
-from monitor.policy.chain import verify
-from monitor.policy.events import encode
-from monitor.state.records import META, OWN, TASK, Meta, decode_meta, unseal
-from monitor.transport.contract import ALERTS, INPUTS, JOURNAL, STATE, Record
+from monitor.transport.contract import ALERTS
 from monitor.transport.memory import MemoryLease, MemoryTransport
 from monitor.transport.memory_log import MemoryLog
-from monitor.wire.keys import murmur2
 
-__all__ = ["LATENESS_NS", "MS", "SECOND", "START_NS", "Instance", "World", "finish"]
+__all__ = ["MS", "SECOND", "START_NS", "Instance", "Notes", "World"]
 
 TRANSACTION_TIMEOUT_NS = 1500 * MS
-
-
-def finish(coroutine: Coroutine[Any, Any, Any]) -> Any:
-    """Run a coroutine of the memory transport to its end."""
-    try:
-        while True:
-            coroutine.send(None)
-    except StopIteration as end:
-        return end.value
 
 
 class Notes:
@@ -301,7 +282,16 @@ class World:
         for instance in self.alive:
             instance.until = 0
         last = self.script[-1].clock_ns if self.script else START_NS
-        self.quiet(max(self.clock, last) + beyond_ns)
+        while self.clock < last or self._unread():
+            self.quiet(max(self.clock, last) + 200 * MS)
+        self.quiet(self.clock + beyond_ns, step_ns=100 * MS)
+
+    def _unread(self) -> bool:
+        return any(
+            meta is None or meta.inputs[stream].read < self.log.bounds(stream, partition)[2]
+            for partition, meta in ((p, self.trace.meta(p)) for p in range(self.partitions))
+            for stream in self.group.streams
+        )
 
     def chaos(self, steps: int, disturbance: float, *, mild: bool = False) -> None:
         """Seeded schedule. `mild`: nothing stands still for so long that it would be missed."""
@@ -342,7 +332,14 @@ class World:
                     self.start(instance.partition, instance.replica)
         elif draw < 0.65:
             self.disturbed["zombie"] += 1
-            self.start(self.rng.randrange(self.partitions), self.rng.choice(self.replicas))
+            old = self.current[self.rng.randrange(self.partitions)]
+            new = self.start(old.partition, self.rng.choice(self.replicas))
+            for _ in range(self.rng.randrange(10)):
+                self.step(new)
+            # What the old one commits while the new one restores must be seen, or be refused.
+            for _ in range(self.rng.randrange(4)):
+                self.tick(40 * MS)
+                self.turn(old)
         elif draw < 0.8:
             self.disturbed["move"] += 1
             instance = self.current[self.rng.randrange(self.partitions)]
@@ -367,6 +364,11 @@ class World:
 
     # --- what came of it
 
+    @property
+    def trace(self) -> Trace:
+        """What it left in the log."""
+        return Trace(self.group, self.log, self.scorer)
+
     def lag_ns(self, since_ns: int, until_ns: int) -> int:
         """The longest that an instant of the tick in [since, until) waited to be evaluated."""
         tick = next(iter(self.group.deployments.values())).grid.tick
@@ -376,157 +378,3 @@ class World:
                 worst = max(worst, clock - due)
             due = max(due, at - at % tick + tick)
         return worst
-
-    def published(self, *, heartbeats: bool = False) -> list[dict[str, Any]]:
-        """Committed events."""
-        events = [orjson.loads(record.value or b"") for record in self.log.committed(ALERTS, 0)]
-        return [event for event in events if heartbeats or "heartbeat" not in event["type"]]
-
-    def decisions(self) -> list[bytes]:
-        """Committed events as bytes, heartbeats apart."""
-        values = [record.value or b"" for record in self.log.committed(ALERTS, 0)]
-        return [value for value in values if "heartbeat" not in orjson.loads(value)["type"]]
-
-    def kinds(self) -> list[str]:
-        """Types of the committed decisions in order: `alert`, `demote`, `rollback`, `kill_switch`."""
-        return [event["type"].split(".")[2] for event in self.published()]
-
-    def until(self, other: World) -> list[bytes]:
-        """Its decisions as far as both runs have come."""
-        name = next(iter(self.group.deployments))
-        end = min(world.journal().ends[name] for world in (self, other))
-        return [d for d in self.decisions() if orjson.loads(d)["data"]["to_ns"] <= end]
-
-    def marks(self) -> Iterator[marks.Mark]:
-        """The committed journal, task by task."""
-        for partition in range(self.partitions):
-            for record in self.log.committed(JOURNAL, partition):
-                yield marks.decode(record.value or b"")
-
-    def marked(self) -> Counter[str]:
-        """How many marks of each kind."""
-        return Counter(type(mark).__name__ for mark in self.marks())
-
-    def state(self, partition: int) -> dict[bytes, bytes]:
-        """The committed state of a task."""
-        found: dict[bytes, bytes] = {}
-        for record in self.log.committed(STATE, partition):
-            assert record.key is not None
-            found[record.key] = record.value or b""
-            if record.value is None:
-                del found[record.key]
-        return found
-
-    def meta(self, partition: int) -> Meta | None:
-        """The committed meta record of a task."""
-        state = self.state(partition)
-        return decode_meta(state[META]) if META in state else None
-
-    def kept(self, scope: str, name: str, partition: int) -> dict[str, bytes]:
-        """Committed state records of one scope, without their digests."""
-        return {k: value for k, (_, value) in unseal(self.state(partition)).get((scope, name), {}).items()}
-
-    def owner_of(self, name: str) -> int:
-        """The partition whose task owns a deployment."""
-        return murmur2(name.encode()) % self.partitions
-
-    def journal(self) -> Journal:
-        """As `record` would export it."""
-        journal = Journal()
-        for mark in self.marks():
-            journal.add(mark)
-        for partition in range(self.partitions):
-            meta = self.meta(partition)
-            if meta is not None:
-                journal.metas[partition] = meta
-        for name in self.group.deployments:
-            fold = self.kept(OWN, name, self.owner_of(name)).get("fold")
-            at = DeploymentFold.last_instant(fold) if fold is not None else None
-            journal.ends[name] = at if at is not None else -(2**62)
-        return journal
-
-    def rows(self, partition: int, stream: str, size: int) -> Iterator[list[Record]]:
-        """The input log of one partition in batches."""
-        records = self.log.committed(stream, partition)
-        for start in range(0, len(records), size):
-            yield records[start : start + size]
-
-    def replay(self, size: int = 512) -> tuple[Replay, Replayed]:
-        """A replay of log and journal, run to its end."""
-        sources = {
-            p: {stream: self.rows(p, stream, size) for stream in self.group.streams}
-            for p in range(self.partitions)
-        }
-        replay = Replay(
-            self.group, sources, self.scorer, lambda task, output: None, plain=False, journal=self.journal()
-        )
-        return replay, finish(replay.run())
-
-    def complaints(self, *, settled: bool) -> list[str]:
-        """What is wrong with what was published and kept; empty where all properties hold.
-
-        Published decisions equal the replay of log and journal, and so does the kept state of fold 2, byte
-        for byte; the chain holds. `settled`: also the state of fold 1, and every row is counted once.
-        """
-        decisions = self.decisions()
-        replay, replayed = self.replay(self.rng.choice((7, 64, 512)))
-        again = [encode(event) for fold in replayed.folds.values() for event in fold.decisions]
-        found = []
-        if decisions != again:
-            found.append(f"decisions differ: {_first_difference(decisions, again)}")
-        found += verify(self.published(heartbeats=True))
-        for name, fold in replayed.folds.items():
-            kept = self.kept(OWN, name, self.owner_of(name))
-            found += _differences(f"{OWN}/{name}", kept, fold.records())
-        if settled:
-            for partition, pipeline, _ in replay._pipelines:
-                for (name, _), task in pipeline.folds.items():
-                    kept = self.kept(TASK, name, partition)
-                    found += _differences(f"{TASK}/{name} of {partition}", kept, task.records())
-            found += [complaint for name in replayed.folds for complaint in self._uncounted(name)]
-        return found
-
-    def totals(self, name: str) -> Counter[str]:
-        """Rows counted so far, by stream and by `kind/stream/label`: fold totals plus the open panes."""
-        kinds = {source.key: source.kind for source in self.group.deployments[name].sources}
-        totals = self.kept(OWN, name, self.owner_of(name))["totals"]
-        parts = [msgspec.msgpack.decode(totals, type=dict[str, bytes])]
-        for partition in range(self.partitions):
-            kept = self.kept(TASK, name, partition)
-            if "pane" in kept:
-                parts.append(msgspec.msgpack.decode(kept["pane"], type=PaneBytes).statistics)
-        counted: Counter[str] = Counter()
-        for part in parts:
-            for key, data in part.items():
-                kind, _, stream = key.partition("/")
-                if kind in ("fates", "rejected"):
-                    counts = kinds[key].decode(data, 0)
-                    for label in counts.spec:
-                        counted[stream] += counts[label]
-                        counted[f"{key}/{label}"] += counts[label]
-        return +counted
-
-    def _uncounted(self, name: str) -> list[str]:
-        counted = self.totals(name)
-        found = []
-        for stream in INPUTS:
-            if stream in self.group.streams:
-                sent = sum(len(self.log.committed(stream, p)) for p in range(self.partitions))
-                if counted[stream] != sent:
-                    found.append(f"{stream}: {counted[stream]} rows counted of {sent}")
-        return found
-
-
-def _differences(what: str, kept: Mapping[str, bytes], replayed: Mapping[str, bytes | None]) -> Iterator[str]:
-    made = {key: value for key, value in replayed.items() if value is not None}
-    for key in sorted(kept.keys() | made.keys()):
-        if kept.get(key) != made.get(key):
-            yield f"{what}: {key}: kept {kept.get(key)!r:.300}, replayed {made.get(key)!r:.300}"
-
-
-def _first_difference(live: list[bytes], again: list[bytes]) -> str:
-    for place, (a, b) in enumerate(zip(live, again, strict=False)):
-        if a != b:
-            return f"at {place} of {len(live)}/{len(again)}: {a!r} replayed as {b!r}"
-    rest = (live if len(live) > len(again) else again)[min(len(live), len(again))]
-    return f"{len(live)} published, {len(again)} replayed; only one has {rest!r}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,19 +24,25 @@ HALT = START_NS + 10 * SECOND
 REAL = "role=active,fills=real"
 
 
-def after_the_kill(group: Group) -> World:
+@cache
+def killed(group: Group) -> World:
     """Killed in the middle of things: rows are buffered, panes open, all latches raised."""
     script = Script(11, seconds=12, timely=True, gap_ms=90, order_gap_ms=250).messages()
     world = World(group, script, 2)
     world.quiet(HALT)
-    for instance in list(world.alive):
-        world.crash(instance)
-    assert {"demote", "rollback", "kill_switch"} < set(world.kinds())
+    assert {"demote", "rollback", "kill_switch"} < set(world.trace.kinds())
     return world
+
+
+def after_the_kill(group: Group) -> World:
+    """Only the log is left, and nothing runs."""
+    return killed(group).fork()
 
 
 def begun_again(world: World, group: Group) -> World:
     """The same log, script and clock under another group."""
+    for instance in list(world.alive):
+        world.crash(instance)
     other = World(group, world.script, world.partitions, log=world.log, clock=world.clock)
     other.sent = world.sent
     return other
@@ -43,6 +50,18 @@ def begun_again(world: World, group: Group) -> World:
 
 def changed(house: Path, name: str, **changes: Any) -> Group:
     return group_of(write_configuration(house, configuration(house, **changes), f"{name}.yaml"))
+
+
+def session_of(world: World) -> list[Any]:
+    """When the session's course of real equity began, and at what profit."""
+    kept = world.trace.kept(OWN, DEPLOYMENT, world.trace.owner_of(DEPLOYMENT))
+    return msgspec.msgpack.decode(kept[f"equity/course/{REAL}/session"])[:2]
+
+
+def books_of(world: World, partition: int) -> dict[str, bytes]:
+    """What a task holds."""
+    kept = world.trace.kept(TASK, DEPLOYMENT, partition)
+    return {key: value for key, value in kept.items() if key.startswith("ledger/")}
 
 
 def latches(world: World) -> dict[str, Any]:
@@ -56,7 +75,7 @@ def sealed_under(world: World) -> set[str]:
     return {
         digest
         for partition in range(world.partitions)
-        for records in unseal(world.state(partition)).values()
+        for records in unseal(world.trace.state(partition)).values()
         for digest, _ in records.values()
         if len(digest) == 64
     }
@@ -69,42 +88,36 @@ def test_statistics_restart_while_latches_chain_and_books_go_on(house: Path, gro
     world = after_the_kill(group)
     before = latches(world)
     assert {name: before[name] for name in HALTED} == HALTED
-    session = world.kept(OWN, DEPLOYMENT, world.owner_of(DEPLOYMENT))[f"equity/course/{REAL}/session"]
+    session = session_of(world)
 
     wider = changed(house, "wider", windows=["2s", "3s", "6s"], samples={"rank_k": 100})
     other = begun_again(world, wider)
     other.settle()
     assert latches(other) == before
-    assert verify(other.published(heartbeats=True)) == []
+    assert verify(other.trace.published(heartbeats=True)) == []
     for kind in ("demote", "rollback", "kill_switch"):
-        assert other.kinds().count(kind) == 1
+        assert other.trace.kinds().count(kind) == 1
     assert sealed_under(other) == {wider.deployments[DEPLOYMENT].digest}
     assert len(other.notes.of("statistics_restart")) == other.partitions
-    assert 0 < other.totals(DEPLOYMENT)["features"] < len(world.script) / 2
+    assert 0 < other.trace.totals(DEPLOYMENT)["features"] < len(world.script) / 2
 
     whole = World(group, world.script, world.partitions)
     whole.settle()
     for partition in range(other.partitions):
-        held = {k: v for k, v in other.kept(TASK, DEPLOYMENT, partition).items() if k.startswith("ledger/")}
-        wanted = whole.kept(TASK, DEPLOYMENT, partition)
-        assert held
-        assert held == {key: wanted[key] for key in held}
-    kept = other.kept(OWN, DEPLOYMENT, other.owner_of(DEPLOYMENT))[f"equity/course/{REAL}/session"]
-    began, opened, *_ = msgspec.msgpack.decode(session)
-    assert msgspec.msgpack.decode(kept)[:2] == [began, opened]
+        assert books_of(other, partition)
+        assert books_of(other, partition) == books_of(whole, partition)
+    assert session_of(other) == session
 
 
 def test_under_a_configuration_that_comes_back_old_panes_do_not(house: Path, group: Group) -> None:
     world = after_the_kill(group)
-    counted = world.totals(DEPLOYMENT)["features"]
+    counted = world.trace.totals(DEPLOYMENT)["features"]
     other = begun_again(world, changed(house, "wider", windows=["2s", "3s", "6s"]))
     other.quiet(other.clock + 500 * MS)
-    for instance in list(other.alive):
-        other.crash(instance)
     again = begun_again(other, group)
     again.settle()
     assert sealed_under(again) == {group.deployments[DEPLOYMENT].digest}
-    assert again.totals(DEPLOYMENT)["features"] < counted / 2
+    assert again.trace.totals(DEPLOYMENT)["features"] < counted / 2
 
 
 def test_another_policy_keeps_all_statistics(house: Path, group: Group) -> None:
@@ -114,9 +127,9 @@ def test_another_policy_keeps_all_statistics(house: Path, group: Group) -> None:
     other = begun_again(world, changed(house, "stricter", policy=policy))
     other.settle()
     assert other.notes.of("statistics_restart") == []
-    totals = other.totals(DEPLOYMENT)
+    totals = other.trace.totals(DEPLOYMENT)
     assert totals["features"] + totals["orders"] == len(world.script)
-    assert verify(other.published(heartbeats=True)) == []
+    assert verify(other.trace.published(heartbeats=True)) == []
 
 
 def test_a_book_in_lots_of_another_size_is_refused(house: Path, group: Group) -> None:
@@ -135,8 +148,8 @@ def test_marks_in_ticks_of_another_size_are_begun_anew(house: Path, group: Group
         instrument["tick_size"] = "0.005"
     other = begun_again(world, group_of(write_configuration(house, document, "ticks.yaml")))
     other.settle()
-    assert other.kinds().count("kill_switch") == 1
-    assert verify(other.published(heartbeats=True)) == []
+    assert other.trace.kinds().count("kill_switch") == 1
+    assert verify(other.trace.published(heartbeats=True)) == []
 
 
 def test_an_instrument_whose_book_is_held_cannot_be_left_out(house: Path, group: Group) -> None:
@@ -153,13 +166,11 @@ def test_open_instruments_are_known_again_after_a_restart(house: Path) -> None:
     script = Script(11, seconds=5, timely=True, gap_ms=90, order_gap_ms=250).messages()
     world = World(group_of(path), script, 2)
     world.quiet(START_NS + 2 * SECOND)
-    for instance in list(world.alive):
-        world.crash(instance)
     other = begun_again(world, group_of(path))
     other.settle()
     # The replay meets the symbols in another order: nothing hangs on their numbers.
     other.group = group_of(path)
-    assert other.complaints(settled=True) == []
+    assert other.trace.complaints(settled=True) == []
 
 
 def test_another_partition_count_is_refused(group: Group) -> None:
@@ -176,7 +187,7 @@ def test_rows_that_retention_took_are_a_gap_that_is_counted_and_survived(group: 
     if unread:
         world.tick(SECOND)
     for partition in range(world.partitions):
-        meta = world.meta(partition)
+        meta = world.trace.meta(partition)
         assert meta is not None
         offsets = meta.inputs["features"]
         assert offsets.seek < offsets.read < world.log.bounds("features", partition)[2] or not unread
@@ -188,9 +199,9 @@ def test_rows_that_retention_took_are_a_gap_that_is_counted_and_survived(group: 
     gaps = {note["task"]: note["rows"] for note in other.notes.of("coverage_gap")}
     assert gaps == lost
     assert other.gaps == lost
-    assert verify(other.published(heartbeats=True)) == []
-    totals = other.totals(DEPLOYMENT)
+    assert verify(other.trace.published(heartbeats=True)) == []
+    totals = other.trace.totals(DEPLOYMENT)
     sent = Counter(message.stream for message in world.script)
     assert totals["orders"] == sent["orders"]
     assert sent["features"] - sum(lost.values()) <= totals["features"] <= sent["features"]
-    assert other.kinds().count("kill_switch") == 1
+    assert other.trace.kinds().count("kill_switch") == 1

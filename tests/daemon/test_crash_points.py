@@ -16,7 +16,7 @@ def world_of(group: Group) -> World:
 
 
 def partition_of(world: World, *, owning: bool) -> int:
-    owner = world.owner_of(DEPLOYMENT)
+    owner = world.trace.owner_of(DEPLOYMENT)
     return owner if owning else 1 - owner
 
 
@@ -29,10 +29,10 @@ def test_a_crash_at_each_await_of_the_commit_loses_and_doubles_nothing(group: Gr
         # Between two crashes it gets something done.
         world.quiet(world.clock + 200 * MS)
     assert places >= 12
-    assert world.complaints(settled=False) == []
+    assert world.trace.complaints(settled=False) == []
     world.settle()
-    assert world.complaints(settled=True) == []
-    assert "kill_switch" in world.kinds()
+    assert world.trace.complaints(settled=True) == []
+    assert "kill_switch" in world.trace.kinds()
 
 
 @pytest.mark.parametrize("owning", [True, False])
@@ -46,26 +46,26 @@ def test_a_crash_at_each_await_of_the_restore_loses_and_doubles_nothing(group: G
         places += more
         world.quiet(world.clock + 250 * MS)
     assert places >= 8
-    assert world.complaints(settled=False) == []
+    assert world.trace.complaints(settled=False) == []
     world.settle()
-    assert world.complaints(settled=True) == []
-    assert "kill_switch" in world.kinds()
+    assert world.trace.complaints(settled=True) == []
+    assert "kill_switch" in world.trace.kinds()
 
 
 def test_a_crash_at_each_await_of_a_commit_that_decides(group: Group) -> None:
     script = Script(3, seconds=2.4, timely=True, gap_ms=90, order_gap_ms=150).messages()
     calm = World(group, script, 2)
-    while b"kill_switch" not in b"".join(calm.decisions()):
+    while b"kill_switch" not in b"".join(calm.trace.decisions()):
         calm.quiet(calm.clock + 10 * MS)
     decided = calm.clock
     calm.settle()
     eve = World(group, script, 2)
     eve.quiet(decided - 150 * MS)
-    owner, places = eve.owner_of(DEPLOYMENT), 0
+    owner, places = eve.trace.owner_of(DEPLOYMENT), 0
     while (world := eve.fork()).crash_within(owner, lambda instance: instance.deciding, places):
         world.quiet(world.clock + 500 * MS)
-        assert world.complaints(settled=False) == []
-        assert [kind for kind in world.kinds() if kind == "kill_switch"] == ["kill_switch"]
-        assert world.until(calm) == calm.until(world)
+        assert world.trace.complaints(settled=False) == []
+        assert [kind for kind in world.trace.kinds() if kind == "kill_switch"] == ["kill_switch"]
+        assert world.trace.until(calm.trace) == calm.trace.until(world.trace)
         places += 1
     assert places >= 20

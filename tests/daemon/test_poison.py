@@ -94,12 +94,12 @@ async def test_a_record_at_which_the_core_raises_again_and_again_stops_the_daemo
     assert [crash["crashes"] for crash in crashes] == [1, 2, 3]
     world = running.world(group)
     # What came before is committed, the record and what follows are not.
-    meta = world.meta(0)
+    meta = world.trace.meta(0)
     assert meta is not None
     stuck = world.log.committed("features", 0)[40]
     assert meta.watermark <= stuck.timestamp_ns
     assert world.commits.total() == 0
-    assert world.complaints(settled=False) == []
+    assert world.trace.complaints(settled=False) == []
 
 
 async def test_crashes_at_different_places_are_survived_however_many(group: Group) -> None:
@@ -115,5 +115,5 @@ async def test_crashes_at_different_places_are_survived_however_many(group: Grou
     assert [crash["crashes"] for crash in running.notes.of("task_crashed")] == [1, 1, 1, 1]
     world = running.world(group)
     world.quiet(world.clock + 3 * SECOND)
-    assert world.totals(DEPLOYMENT)["features"] == running.sent
-    assert world.complaints(settled=True) == []
+    assert world.trace.totals(DEPLOYMENT)["features"] == running.sent
+    assert world.trace.complaints(settled=True) == []

@@ -20,7 +20,7 @@ def bleeding(group: Group, partitions: int, **more: int) -> World:
 
 def busy(world: World, *, owning: bool) -> int:
     """A partition with rows, the owner's or another."""
-    owner = world.owner_of(DEPLOYMENT)
+    owner = world.trace.owner_of(DEPLOYMENT)
     counts = {p: len(world.log.committed("features", p)) for p in range(world.partitions)}
     return owner if owning else max(counts, key=lambda p: (p != owner, counts[p]))
 
@@ -38,7 +38,7 @@ def test_one_stalled_task_does_not_disarm_the_hard_limit(
         assert world.reach(stalled, lambda instance: instance.committing, 7)
     went = world.clock
     world.quiet(START_NS + int((SECONDS + 1) * SECOND), step_ns=20 * MS, without=frozenset({stalled}))
-    kill = next(event for event in world.published() if "kill_switch" in event["type"])
+    kill = next(event for event in world.trace.published() if "kill_switch" in event["type"])
     assert kill["data"]["stale"]
     assert kill["data"]["status"] == "unknown"
     deadline = group.deployments[DEPLOYMENT].settings.grids.task_deadline_ns
@@ -46,14 +46,14 @@ def test_one_stalled_task_does_not_disarm_the_hard_limit(
     end = START_NS + 6 * SECOND
     assert world.lag_ns(went - 500 * MS, end) < deadline + 500 * MS
     assert world.lag_ns(went + 2 * deadline + 300 * MS, end) < 500 * MS
-    silent = [event for event in world.published() if event["data"]["rule"] == "task-silent"]
+    silent = [event for event in world.trace.published() if event["data"]["rule"] == "task-silent"]
     assert [event["data"]["phase"] for event in silent] == ["firing"]
-    assert world.complaints(settled=False) == []
+    assert world.trace.complaints(settled=False) == []
     world.settle()
-    silent = [event for event in world.published() if event["data"]["rule"] == "task-silent"]
+    silent = [event for event in world.trace.published() if event["data"]["rule"] == "task-silent"]
     assert [event["data"]["phase"] for event in silent] == ["firing", "resolved"]
-    assert world.complaints(settled=True) == []
-    assert world.kinds().count("kill_switch") == 1
+    assert world.trace.complaints(settled=True) == []
+    assert world.trace.kinds().count("kill_switch") == 1
 
 
 def test_a_limit_never_passes_or_resolves_on_stale_equity(group: Group) -> None:
@@ -61,16 +61,16 @@ def test_a_limit_never_passes_or_resolves_on_stale_equity(group: Group) -> None:
     world.quiet(START_NS + 1500 * MS)
     stalled = busy(world, owning=False)
     world.quiet(START_NS + 4500 * MS, without=frozenset({stalled}))
-    drawdown = [e["data"]["phase"] for e in world.published() if e["data"]["rule"] == "drawdown"]
+    drawdown = [e["data"]["phase"] for e in world.trace.published() if e["data"]["rule"] == "drawdown"]
     assert drawdown == ["no_data"]
-    assert world.complaints(settled=False) == []
+    assert world.trace.complaints(settled=False) == []
 
 
 @pytest.mark.parametrize("moment", ["committing", "restoring", "between"])
 def test_owners_that_do_not_know_of_each_other_take_turns(group: Group, moment: str) -> None:
     """The old instance lives on beside the new one and is stepped as often; six times the task moves."""
     world = bleeding(group, 2, replicas=3, seed=7)
-    owner = world.owner_of(DEPLOYMENT)
+    owner = world.trace.owner_of(DEPLOYMENT)
     for hop in range(6):
         world.quiet(world.clock + 700 * MS, step_ns=20 * MS)
         old = world.current[owner]
@@ -83,22 +83,22 @@ def test_owners_that_do_not_know_of_each_other_take_turns(group: Group, moment: 
             world.start(owner, world.replicas[(hop + 1) % 3])
     world.settle()
     assert world.disturbed["fenced"] >= 6
-    assert world.complaints(settled=True) == []
-    assert world.kinds().count("kill_switch") == 1
+    assert world.trace.complaints(settled=True) == []
+    assert world.trace.kinds().count("kill_switch") == 1
 
 
 def test_a_stopped_owner_that_wakes_after_it_was_replaced_changes_nothing(group: Group) -> None:
     world = bleeding(group, 2, replicas=2)
-    owner = world.owner_of(DEPLOYMENT)
+    owner = world.trace.owner_of(DEPLOYMENT)
     world.quiet(START_NS + SECOND)
     old = world.current[owner]
     assert world.reach(owner, lambda instance: instance.deciding, 4) is old
-    decided = len(world.decisions())
+    decided = len(world.trace.decisions())
     world.alive.remove(old)
     world.start(owner, world.replicas[1])
     world.quiet(world.clock + 2 * SECOND)
-    assert len(world.decisions()) > decided
+    assert len(world.trace.decisions()) > decided
     world.alive.append(old)
     world.settle()
     assert world.disturbed["fenced"] == 1
-    assert world.complaints(settled=True) == []
+    assert world.trace.complaints(settled=True) == []
