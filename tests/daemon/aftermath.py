@@ -11,7 +11,8 @@ import msgspec
 import orjson
 
 from monitor.daemon.group import Deployed, Group
-from monitor.daemon.replay import Journal, Replay, Replayed
+from monitor.daemon.pipeline import Output
+from monitor.daemon.replay import Journal, Replay, Replayed, Sink
 from monitor.engine import marks
 from monitor.engine.deployment import DeploymentFold
 from monitor.engine.panes import PaneBytes
@@ -19,7 +20,16 @@ from monitor.models.scoring import Scorer
 from monitor.policy.chain import verify
 from monitor.policy.events import encode
 from monitor.state.records import META, OWN, TASK, Meta, decode_meta, unseal
-from monitor.transport.contract import ALERTS, INPUTS, JOURNAL, STATE, Record
+from monitor.transport.contract import (
+    ALERTS,
+    DEAD_LETTERS,
+    INPUTS,
+    JOURNAL,
+    PREDICTIONS,
+    STATE,
+    Outgoing,
+    Record,
+)
 from monitor.transport.memory_log import MemoryLog
 from monitor.wire.keys import murmur2
 
@@ -112,40 +122,56 @@ class Trace:
             journal.ends[name] = at if at is not None else -(2**62)
         return journal
 
+    def all(self, topic: str) -> list[Record]:
+        """All committed records of a topic, partition by partition."""
+        return [r for p in range(self.log.count(topic)) for r in self.log.committed(topic, p)]
+
     def rows(self, partition: int, stream: str, size: int) -> Iterator[list[Record]]:
         """The input log of one partition in batches."""
         records = self.log.committed(stream, partition)
         for start in range(0, len(records), size):
             yield records[start : start + size]
 
-    def replay(self, size: int = 512) -> tuple[Replay, Replayed]:
+    def replay(self, sink: Sink, size: int = 512) -> tuple[Replay, Replayed]:
         """A replay of log and journal, run to its end."""
         sources = {
             p: {stream: self.rows(p, stream, size) for stream in self.group.streams}
             for p in range(self.partitions)
         }
-        replay = Replay(
-            self.group, sources, self.scorer, lambda task, output: None, plain=False, journal=self.journal()
-        )
+        replay = Replay(self.group, sources, self.scorer, sink, plain=False, journal=self.journal())
         return replay, finish(replay.run())
 
     def complaints(self, *, settled: bool) -> list[str]:
         """What is wrong with what was published and kept; empty where all properties hold.
 
         Published decisions equal the replay of log and journal, and so does the kept state of fold 2, byte
-        for byte; the chain holds. `settled`: also the state of fold 1, and every row is counted once.
+        for byte; the chain holds. `settled`: so do predictions, dead letters and the state of fold 1, and
+        every row is counted once.
         """
+        made: dict[str, list[Outgoing]] = {PREDICTIONS: [], DEAD_LETTERS: []}
+
+        def sink(task: int, output: Output) -> None:
+            if self.group.settings.topics.predictions is not None:
+                made[PREDICTIONS] += output.predictions
+            made[DEAD_LETTERS] += output.dead_letters
+
         decisions = self.decisions()
-        replay, replayed = self.replay(random.Random(len(decisions)).choice((7, 64, 512)))
-        again = [encode(event) for fold in replayed.folds.values() for event in fold.decisions]
-        found = []
-        if decisions != again:
-            found.append(f"decisions differ: {_first_difference(decisions, again)}")
-        found += verify(self.published(heartbeats=True))
+        replay, replayed = self.replay(sink, random.Random(len(decisions)).choice((7, 64, 512)))
+        found = verify(self.published(heartbeats=True))
         for name, fold in replayed.folds.items():
+            mine = [value for value in decisions if orjson.loads(value)["source"] == name]
+            again = [encode(event) for event in fold.decisions]
+            if mine != again:
+                found.append(f"decisions of {name} differ: {_first_difference(mine, again)}")
             kept = self.kept(OWN, name, self.owner_of(name))
             found += _differences(f"{OWN}/{name}", kept, fold.records())
         if settled:
+            for topic, records in made.items():
+                written = Counter((r.key, r.value, r.headers) for r in self.all(topic))
+                again_written = Counter((r.key, r.value, r.headers) for r in records)
+                if written != again_written:
+                    odd = {**(written - again_written), **(again_written - written)}
+                    found.append(f"{topic}: {len(odd)} differ, such as {next(iter(odd))!r:.300}")
             for partition, pipeline, _ in replay._pipelines:
                 for (name, _), task in pipeline.folds.items():
                     kept = self.kept(TASK, name, partition)
@@ -178,7 +204,7 @@ class Trace:
         found = []
         for stream in INPUTS:
             if stream in self.group.streams:
-                sent = sum(len(self.log.committed(stream, p)) for p in range(self.partitions))
+                sent = len(self.all(stream))
                 if counted[stream] != sent:
                     found.append(f"{stream}: {counted[stream]} rows counted of {sent}")
         return found

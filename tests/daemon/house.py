@@ -91,6 +91,31 @@ def configuration(directory: Path, **changes: Any) -> dict[str, Any]:
     }
 
 
+def wide(directory: Path) -> dict[str, Any]:
+    """All that the other leaves out: outcomes, predictions, open instruments, and a second deployment."""
+    document = configuration(directory)
+    document["instruments"] = "open"
+    document["topics"] = {"outcomes": "outcomes", "predictions": "predictions"}
+    document["deployments"]["alone"] = {
+        "filter": {"account": "nobody"},
+        "models": {"active": str(directory / "previous"), "shadows": {"other": str(directory / "shadow")}},
+        "windows": ["3s"],
+        "grids": {"evaluation_interval": "1s", "tick": "200ms", "task_deadline": "1200ms"},
+        "policy": {
+            "name": "slow",
+            "rules": [
+                rule("flow", "event_rate", labels={"stream": "outcomes"}, window="3s", below=5,
+                     min_samples=1),
+                rule("errors", "error_rate", labels={"role": "other"}, subject="other", window="3s",
+                     above=0.01, min_samples=20, action="demote"),
+                rule("paper", "pnl_after_costs", labels={"role": "other", "fills": "paper"},
+                     subject="other", window="3s", below=-5),
+            ],
+        },
+    }  # fmt: skip
+    return document
+
+
 def build_house(directory: Path) -> Path:
     """Artifacts, reference and `config.yaml` in `directory`; returns the latter."""
     weights = np.array([0.5, -0.25])

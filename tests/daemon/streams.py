@@ -39,6 +39,7 @@ class Script:
     gap_ms: float = 70.0
     order_gap_ms: float = 400.0
     faults: bool = True
+    outcomes: bool = False
     sent: list[Sent] = field(default_factory=list)
 
     def messages(self) -> list[Sent]:
@@ -83,6 +84,9 @@ class Script:
             delay = 0 if number == 0 else self._delay(rng)
             if not any(a <= ts < b for a, b in silences):
                 self._send(rng, "features", symbol, event, ts, delay)
+                if self.outcomes and rng.random() < 0.5:
+                    outcome = {"event_id": event["event_id"], "ts_ns": ts + 200 * MS, "symbol": symbol}
+                    self._send(rng, "outcomes", symbol, outcome | {"label": 0.5}, ts + 200 * MS, delay)
             number += 1
             step = int(rng.expovariate(1 / self.gap_ms) * MS)
             # Many feeds stamp several rows with one instant.
@@ -122,9 +126,9 @@ class Script:
             again = rng.randrange(0, max(1, (80 * MS - delay))) if self.timely else rng.randrange(3000) * MS
             self.sent.append(Sent(at + max(again, 0), stream, key, body))
         # A row without a time of its own is placed at its input's bound, which must not lag behind others.
-        if self.timely and (delay or stream == "orders"):
+        if self.timely and (delay or stream != "features"):
             return
-        ident = "event_id" if stream == "features" else "exec_id"
+        ident = "exec_id" if stream == "orders" else "event_id"
         if 0.06 <= draw < 0.09:
             late = message | {"ts_ns": ts - LATENESS_NS - rng.randrange(1, 500) * MS}
             self.sent.append(Sent(at, stream, key, encode(late | {ident: message[ident] + "-late"})))
