@@ -19,9 +19,9 @@ from monitor.engine import marks
 from monitor.errors import Poisoned
 from monitor.event_time.sequencer import InputMeta
 from monitor.models.scoring import Scorer
-from monitor.state.records import OWN, TASK, OwnerOffsets
+from monitor.state.records import OWN, TASK, OwnerOffsets, record_key
 from monitor.trading.books import symbols_of
-from monitor.transport.contract import INPUTS, Lease, Outgoing, Transport
+from monitor.transport.contract import INPUTS, STATE, Lease, Outgoing, Transport
 from monitor.wire.keys import murmur2
 from monitor.wire.table import NO_TIME
 
@@ -233,6 +233,9 @@ class PartitionTask:
             unfit = fold.restore(restored.records.get((OWN, name), {}))
             if unfit:
                 self._log.warning("policy_state_dropped", deployment=name, keys=unfit)
+                # A rule that returns begins anew; the latch of a shadow that returns is still raised.
+                rules = [record_key(OWN, name, f"policy/{key}") for key in unfit if key.startswith("rule/")]
+                self._deletions += [Outgoing(STATE, self._partition, key, None) for key in rules]
             owners.append(
                 Owner(
                     name,

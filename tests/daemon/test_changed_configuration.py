@@ -127,6 +127,11 @@ def test_another_policy_keeps_all_statistics(house: Path, group: Group) -> None:
     other = begun_again(world, changed(house, "stricter", policy=policy))
     other.settle()
     assert other.notes.of("statistics_restart") == []
+    kept = other.trace.kept(OWN, DEPLOYMENT, other.trace.owner_of(DEPLOYMENT))
+    assert [key for key in kept if key.startswith("policy/rule/")] == [
+        "policy/rule/loss{fills=real,role=active}"
+    ]
+    assert latches(other)["shadow"] == "DEMOTED"
     totals = other.trace.totals(DEPLOYMENT)
     assert totals["features"] + totals["orders"] == len(world.script)
     assert verify(other.trace.published(heartbeats=True)) == []
