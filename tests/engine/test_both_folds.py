@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
-from engine_cases import MS, START, House, S, cuts, fold1, made_up, told
+import pytest
+from engine_cases import MS, ROLES, RULES, START, House, S, cuts, fold1, made_up, told
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.engine.sources import sources
+
 END = START + 20 * S + 1
+COARSE = tuple(
+    msgspec.structs.replace(rule, window=300 * S) if isinstance(rule.window, int) else rule for rule in RULES
+)
 SEEDS = st.integers(0, 10_000)
+HOUSES = st.sampled_from([House(), House(windows_ns=(300 * S, 3600 * S), rules=COARSE)])
+"""Finest panes of 1 s, which close at every evaluation, and of 5 s, which are said while open."""
 
 
 def test_the_made_up_rows_make_every_rule_speak():
@@ -18,24 +27,22 @@ def test_the_made_up_rows_make_every_rule_speak():
 
 
 @settings(max_examples=12, deadline=None)
-@given(SEEDS, SEEDS, st.sampled_from([2, 15, 120]), st.sampled_from([1, 2, 5]))
-def test_slicing_and_number_of_tasks_change_no_byte(seed, slicing, steps, tasks):
+@given(HOUSES, SEEDS, SEEDS, st.sampled_from([2, 15, 120]), st.sampled_from([1, 2, 5]))
+def test_slicing_and_number_of_tasks_change_no_byte(house, seed, slicing, steps, tasks):
     rows = made_up(seed)
-    assert told(House(), rows, END, tasks=tasks, seed=slicing, steps=steps) == told(
-        House(), rows, END, steps=1
-    )
+    assert told(house, rows, END, tasks=tasks, seed=slicing, steps=steps) == told(house, rows, END, steps=1)
 
 
 @settings(max_examples=10, deadline=None)
-@given(SEEDS, SEEDS)
-def test_both_folds_go_on_from_their_records_as_if_never_interrupted(seed, slicing):
+@given(HOUSES, SEEDS, SEEDS)
+def test_both_folds_go_on_from_their_records_as_if_never_interrupted(house, seed, slicing):
     rows = made_up(seed)
     rng = np.random.default_rng(slicing)
     instants = frozenset((START + rng.integers(1, 200, 20) * 100 * MS).tolist())
     marks = cuts(np.random.default_rng(slicing), START - S, END, 30)
     restarts = frozenset(rng.choice(marks, 8).tolist())
-    interrupted = told(House(), rows, END, seed=slicing, restart1=restarts, restart2=instants)
-    assert interrupted == told(House(), rows, END, steps=1)
+    interrupted = told(house, rows, END, seed=slicing, restart1=restarts, restart2=instants)
+    assert interrupted == told(house, rows, END, steps=1)
 
 
 @settings(max_examples=25, deadline=None)
@@ -70,6 +77,21 @@ def test_an_open_pane_is_said_only_where_a_statistic_is_due_and_new():
         assert ("pairs/shadow" in said) == (partial.at % (5 * S) == 0)
         assert "features" not in said, "due once a minute"
         assert "fates/features" in said
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+def test_what_is_not_said_yet_is_said_where_it_is_due_once_even_after_a_restart(restarted):
+    house, rows = House(windows_ns=(3600 * S,)), made_up(5, seconds=0.3, n=20, fills=0)
+    ends = [START + ms * MS for ms in (500, 1500, 70_000)]
+    *spoken, _ = fold1(house, rows, ends[-1], ends, restart=frozenset(ends[:1] if restarted else []))
+    opens = [(p.at - START, set(p.open.pane.statistics)) for said in spoken for p in said if p.open]
+    every = {
+        "pairs/shadow": 5 * S,
+        **dict.fromkeys(("features", *(f"predictions/{r}" for r in ROLES)), 60 * S),
+    }
+    now = {source.key for source in sources(house.scope)} - every.keys()
+    assert opens == [(S, now), (5 * S, {"pairs/shadow"})]
+    assert [c.start for said in spoken for p in said for c in p.closed] == [START]
 
 
 def test_a_task_without_rows_says_how_far_it_has_come_and_nothing_else():

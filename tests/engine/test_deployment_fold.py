@@ -196,6 +196,20 @@ def books_at(at: int, shadow: int) -> dict[int, list[Partial]]:
     return {0: [Partial("d", 0, at, START, False, "", books)]}
 
 
+def test_a_difference_is_taken_over_the_same_instants_or_not_at_all():
+    fold, active = NO_RULES.fold2(), BOOKS[1]
+    for second in range(3):
+        at = START + second * S
+        parts = books_at(at, -second)
+        state = msgspec.structs.replace(parts[0][0].books[active], complete=second > 0)
+        parts[0][0].books[active] = state
+        fold.evaluate(at, parts)
+        fold.equity.restart([active] if second == 1 else [])
+    effects = {v.window: v.estimate for v in fold.values() if v.name == "model_effect"}
+    assert effects["session"].status is Status.UNKNOWN
+    assert effects["session"].value is None
+
+
 def test_after_a_silence_evaluation_goes_on_one_instant_before_the_change():
     """What stood through the silence begins the windows and the session: the change falls into them."""
     house = House(rules=(), windows_ns=(10 * S, 60 * S))
