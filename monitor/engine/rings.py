@@ -47,7 +47,6 @@ class Rings:
         for window in windows_ns:
             length = pane_length(window)
             self._longest[length] = max(window, self._longest.get(length, 0))
-        self.finest = min(self._longest)
         self._rings: dict[int, dict[int, Pane]] = {length: {} for length in sorted(self._longest)}
         self._changed: set[tuple[int, int]] = set()
         self.since: int | None = None
