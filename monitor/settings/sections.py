@@ -61,8 +61,6 @@ class TransportSettings(Section):
     """Where to begin without state; an integer is nanoseconds since the Unix epoch."""
     create_topics: bool = True
     commit_interval_ns: PositiveDuration = Field(default=100 * MILLISECOND, alias="commit_interval")
-    partitions: Whole = Field(default=1, ge=1, le=10_000)
-    """Partitions of topics that are created where no input topic exists yet (and of the memory transport)."""
     replication_factor: Whole = Field(default=1, ge=1)
     """Replicas of topics that are created."""
     client: Mapping[str, Any] = Field(default_factory=dict, repr=False)

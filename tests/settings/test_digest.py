@@ -18,7 +18,7 @@ PLAIN = config_sha256(settings(), "btc")
         {"transport__kind": "memory"},
         {"transport__commit_interval": "250ms"},
         {"transport__group": "other"},
-        {"transport__partitions": 5},
+        {"transport__replication_factor": 5},
         {"transport__client": {"bootstrap_servers": "other:9092"}},
         {"topics__prefix": "other-"},
         {"http__port": 1},
