@@ -103,11 +103,11 @@ async def test_a_record_at_which_the_core_raises_again_and_again_stops_the_daemo
 
 
 async def test_crashes_at_different_places_are_survived_however_many(group: Group) -> None:
-    events = {"e20", "e60", "e100", "e140"}
+    events = {"e10", "e40", "e70", "e100"}
     running = Running(group, events, once=True)
     task = asyncio.create_task(running.app.run())
     async with asyncio.timeout(20):
-        while events or running.sent < 200:
+        while events or running.sent < 120:
             await asyncio.sleep(0.05)
         await asyncio.sleep(0.3)
         running.app.stop()
