@@ -147,6 +147,27 @@ class Script:
             self.sent.append(Sent(at + 3 * MS, "features", symbol.encode(), encode(event)))
 
 
+def steady(symbols: tuple[str, ...], seconds: float, gap_ms: int = 100) -> list[Sent]:
+    """A steady stream: every symbol a row each `gap_ms`, 5 ms on its way."""
+    return [
+        Sent(
+            START_NS + at * MS + 5 * MS,
+            "features",
+            symbol.encode(),
+            encode(feature(f"{symbol}-{at}", START_NS + at * MS, symbol, at % 7 - 3, 10_000 + at % 5, None)),
+        )
+        for at in range(0, int(seconds * 1000), gap_ms)
+        for symbol in symbols
+    ]
+
+
+def order(symbol: str, at_ms: int) -> Sent:
+    """One fill, 5 ms on its way."""
+    at = START_NS + at_ms * MS
+    report = fill(f"{symbol}-{at_ms}", at, symbol, "buy", 1, 10_000)
+    return Sent(at + 5 * MS, "orders", symbol.encode(), encode(report))
+
+
 def feature(
     event_id: str, ts_ns: int, symbol: str, first: float, cents: int, served: dict[str, Any] | None
 ) -> dict[str, Any]:

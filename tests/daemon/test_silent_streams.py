@@ -7,32 +7,12 @@ from pathlib import Path
 import pytest
 from house import DEPLOYMENT, configuration, group_of, write_configuration
 from simulation import MS, SECOND, START_NS, World
-from streams import SYMBOLS, Sent, encode, feature, fill
+from streams import SYMBOLS, Sent, encode, feature, order, steady
 
 from monitor.daemon.group import Group
 from monitor.wire.keys import murmur2
 
 MINUTE = 60 * SECOND
-
-
-def features(symbols: tuple[str, ...], seconds: float, gap_ms: int = 100) -> list[Sent]:
-    """A steady stream: every symbol a row each `gap_ms`, 5 ms on its way."""
-    return [
-        Sent(
-            START_NS + at * MS + 5 * MS,
-            "features",
-            symbol.encode(),
-            encode(feature(f"{symbol}-{at}", START_NS + at * MS, symbol, at % 7 - 3, 10_000 + at % 5, None)),
-        )
-        for at in range(0, int(seconds * 1000), gap_ms)
-        for symbol in symbols
-    ]
-
-
-def order(symbol: str, at_ms: int) -> Sent:
-    at = START_NS + at_ms * MS
-    report = fill(f"{symbol}-{at_ms}", at, symbol, "buy", 1, 10_000)
-    return Sent(at + 5 * MS, "orders", symbol.encode(), encode(report))
 
 
 def raised(world: World, rule: str) -> list[tuple[str, float]]:
@@ -55,7 +35,7 @@ def test_a_stream_that_never_says_anything_raises_no_data(group: Group, partitio
 @pytest.mark.parametrize("partitions", [1, 2, 5])
 def test_a_stream_that_falls_silent_raises_no_data_within_its_window(group: Group, partitions: int) -> None:
     silent = 4
-    world = World(group, [*features(SYMBOLS, silent), order("AAA", 3900)], partitions)
+    world = World(group, [*steady(SYMBOLS, silent), order("AAA", 3900)], partitions)
     window, pane, evaluation, grace, nothing_new = 2.0, 1.0, 0.5, 0.5, 1.0
     late = START_NS + int((silent + window + pane + evaluation + grace + nothing_new + 0.5) * SECOND)
     while raised(world, "features-flow")[-1:] < [("no_data", silent)]:
@@ -67,7 +47,7 @@ def test_a_stream_that_falls_silent_raises_no_data_within_its_window(group: Grou
 
 
 def test_orders_that_stop_for_a_minute_delay_no_evaluation(group: Group) -> None:
-    script = [*features(("AAA", "BBB"), 64), order("AAA", 1000), order("BBB", 1500), order("AAA", 63_000)]
+    script = [*steady(("AAA", "BBB"), 64), order("AAA", 1000), order("BBB", 1500), order("AAA", 63_000)]
     world = World(group, sorted(script), 2)
     world.quiet(START_NS + 64 * SECOND, step_ns=50 * MS)
     assert world.lag_ns(START_NS + SECOND, START_NS + 63 * SECOND) < 500 * MS
@@ -85,7 +65,7 @@ def test_a_partition_that_never_has_a_symbol_delays_no_evaluation(group: Group) 
     empty = 1
     symbols = tuple(symbol for symbol, home in homes.items() if home != empty)
     assert len({homes[symbol] for symbol in symbols}) == 2
-    script = features(symbols, 8) + [order(symbols[0], at) for at in range(500, 8000, 700)]
+    script = steady(symbols, 8) + [order(symbols[0], at) for at in range(500, 8000, 700)]
     world = World(group, sorted(script), partitions)
     world.quiet(START_NS + 8 * SECOND)
     assert world.lag_ns(START_NS + SECOND, START_NS + 7500 * MS) < 500 * MS
@@ -122,7 +102,7 @@ def burst(at_ms: int, rows: int, step_ns: int) -> list[Sent]:
 
 @pytest.mark.parametrize("step_ns", [0, 10_000])
 def test_a_burst_within_the_lateness_keeps_the_buffer_within_its_limit(narrow: Group, step_ns: int) -> None:
-    script = features(SYMBOLS, 3) + [order("AAA", at) for at in range(100, 3000, 200)]
+    script = steady(SYMBOLS, 3) + [order("AAA", at) for at in range(100, 3000, 200)]
     world = World(narrow, sorted(script + burst(1500, 1500, step_ns)), 1, batch=BATCH)
     world.settle()
     assert max(instance.widest for instance in world.alive) <= LIMIT + 2 * BATCH
@@ -132,7 +112,7 @@ def test_a_burst_within_the_lateness_keeps_the_buffer_within_its_limit(narrow: G
 def test_an_input_that_runs_ahead_waits_for_the_other(narrow: Group) -> None:
     """Features of ten seconds lie in the log before the orders of that time, as after an outage."""
     now = START_NS + 10 * SECOND
-    ahead = [sent._replace(clock_ns=now) for sent in features(SYMBOLS, 10)]
+    ahead = [sent._replace(clock_ns=now) for sent in steady(SYMBOLS, 10)]
     orders = [order("AAA", at)._replace(clock_ns=now) for at in range(0, 10_000, 20)]
     world = World(narrow, ahead + orders, 1, batch=BATCH, clock=now)
     world.settle()

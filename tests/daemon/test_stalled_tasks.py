@@ -5,9 +5,10 @@ from __future__ import annotations
 import pytest
 from house import DEPLOYMENT
 from simulation import MS, SECOND, START_NS, World
-from streams import Script
+from streams import SYMBOLS, Script, Sent, encode, feature, steady
 
 from monitor.daemon.group import Group
+from monitor.wire.keys import murmur2
 
 SECONDS = 6.5
 
@@ -101,4 +102,29 @@ def test_a_stopped_owner_that_wakes_after_it_was_replaced_changes_nothing(group:
     world.alive.append(old)
     world.settle()
     assert world.disturbed["fenced"] == 1
+    assert world.trace.complaints(settled=True) == []
+
+
+def test_a_task_that_pauses_over_an_empty_fetch_does_not_run_ahead_of_what_came_meanwhile(
+    group: Group,
+) -> None:
+    """Others have gone on by then; as of the fetch, they had not."""
+    partitions = 2
+    mine = next(s for s in SYMBOLS if murmur2(s.encode()) % partitions == 0)
+    others = tuple(s for s in SYMBOLS if murmur2(s.encode()) % partitions == 1)
+    at = START_NS + 1500 * MS
+    delayed = feature("delayed", at, mine, 1.0, 10_000, None)
+    script = [
+        *steady((mine,), 1),
+        *steady(others, 4),
+        Sent(at + 80 * MS, "features", mine.encode(), encode(delayed)),
+    ]
+    world = World(group, sorted(script, key=lambda sent: sent.clock_ns), partitions)
+    world.quiet(at)
+    paused = world.reach(0, lambda instance: "fetch" in instance.where(), 1)
+    assert paused is not None
+    assert world.clock < at + 80 * MS
+    world.quiet(at + 500 * MS, without=frozenset({0}))
+    world.settle()
+    assert world.trace.marked()["Behind"] == 0
     assert world.trace.complaints(settled=True) == []
