@@ -9,7 +9,8 @@ from typing import Final, cast
 
 from rich.console import Console
 
-from monitor.engine.catalogue import FAMILIES, QUANTILES
+from monitor.engine.catalogue import FAMILIES
+from monitor.engine.measures.latency import QUANTILES
 from monitor.errors import Problem
 from monitor.settings.configuration import Settings
 from monitor.settings.loading import load

@@ -15,12 +15,13 @@ from typing import Any, Protocol
 import msgspec
 import orjson
 
-from monitor.engine.catalogue import BY_NAME, FAMILIES, Catalogue, Labels
+from monitor.engine.catalogue import BY_NAME, FAMILIES, Catalogue, memories, sources
 from monitor.engine.deployment import DeploymentFold
 from monitor.engine.equity import EquitySequences
+from monitor.engine.family import Labels
 from monitor.engine.grid import Grid
 from monitor.engine.panes import pane_length
-from monitor.engine.sources import Scope, Source, sources
+from monitor.engine.scope import Scope, Source
 from monitor.engine.task import TaskFold
 from monitor.engine.task_books import TaskBooks
 from monitor.errors import ArtifactError, ConfigError, Problem
@@ -105,6 +106,7 @@ class Deployed:
             self.digest,
             self.grid,
             self.sources,
+            tuple(memories(self.scope)),
             TaskBooks(BookSet((), self.scope.roles, rules), self._matches, self.listed),
         )
 

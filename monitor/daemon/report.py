@@ -11,8 +11,9 @@ import numpy as np
 import orjson
 
 from monitor.daemon.group import Group
-from monitor.engine.catalogue import BY_NAME, Labels, seconds_text
+from monitor.engine.catalogue import BY_NAME
 from monitor.engine.deployment import DeploymentFold
+from monitor.engine.family import Labels, seconds_text
 from monitor.engine.readings import Value
 from monitor.stats.estimate import Estimate
 from monitor.trading.units import InstrumentUnits, format_money

@@ -12,7 +12,7 @@ from monitor.engine.evidence import Evidence
 from monitor.engine.grid import Grid
 from monitor.engine.partials import Partial
 from monitor.engine.readings import Readings, Value
-from monitor.engine.sources import Source
+from monitor.engine.scope import Source
 from monitor.policy.commands import Command
 from monitor.policy.decider import Decider
 from monitor.policy.events import Decision

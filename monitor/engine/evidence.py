@@ -14,7 +14,7 @@ from monitor.engine.grid import Grid
 from monitor.engine.panes import Kind, Pane, PaneBytes
 from monitor.engine.partials import Open, Partial
 from monitor.engine.rings import Rings, WindowView
-from monitor.engine.sources import Source
+from monitor.engine.scope import Source
 from monitor.errors import StateError
 from monitor.state.records import read_value
 from monitor.stats.counts import Counts

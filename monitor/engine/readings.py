@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from monitor.engine.catalogue import BY_NAME, Catalogue, Labels, Metric
+from monitor.engine.catalogue import BY_NAME, Catalogue
 from monitor.engine.equity import EquitySequences, Window
 from monitor.engine.evidence import Evidence
+from monitor.engine.family import Labels, Metric
 from monitor.engine.grid import Grid
 from monitor.policy.docket import Proof
 from monitor.policy.rules import ACTIVE, Rule

@@ -5,21 +5,25 @@ Knows neither Kafka nor models: rows come ordered and scored, time comes with th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.engine.grid import Grid
+from monitor.engine.memory import Memory
 from monitor.engine.panes import Kind, Pane, PaneBytes, cover
 from monitor.engine.partials import BookState, Closed, Open, Partial
 from monitor.engine.rows import Scores
-from monitor.engine.sources import Batch, Source
+from monitor.engine.scope import NO_ROWS, Batch, Source
 from monitor.engine.task_books import TaskBooks
 from monitor.event_time.timing import Fate
 from monitor.state.records import read_value
 from monitor.wire.table import NO_TIME, Table
+
+_MEMORY = "memory/"
 
 
 class FoldState(msgspec.Struct, frozen=True, array_like=True):
@@ -41,7 +45,7 @@ class TaskFold:
     """Folds the rows of one task for one deployment.
 
     `partition`: of the inputs that the rows lie in (the task's number, or 0 for plain files). `digest`: of
-    what its panes hang on. `books` begins empty.
+    what its panes hang on. `memories` and `books` begin empty.
     """
 
     def __init__(
@@ -52,6 +56,7 @@ class TaskFold:
         digest: str,
         grid: Grid,
         sources: tuple[Source, ...],
+        memories: Sequence[Memory],
         books: TaskBooks,
     ) -> None:
         self._deployment, self._task, self._partition, self._digest = deployment, task, partition, digest
@@ -59,6 +64,7 @@ class TaskFold:
         self._sources = sources
         self._kinds: Mapping[str, Kind] = {s.key: s.kind for s in sources}
         self._every = {s.key: grid.schedule(s.every_ns) for s in sources}
+        self._memories = memories
         self._books = books
         self._first: int | None = None
         self._at: int | None = None
@@ -159,15 +165,19 @@ class TaskFold:
             return self._at + grid.tick
         if self._unsaid:
             return min(instant, self._at - self._at % grid.evaluation + grid.evaluation)
+        ends = [memory.due for memory in self._memories]
+        waits = [end - end % grid.evaluation + grid.evaluation for end in ends if end is not None]
         if self._pane_start is not None:
-            return min(instant, self._at - self._at % grid.pane + grid.pane)
-        return instant
+            waits.append(self._at - self._at % grid.pane + grid.pane)
+        return min([instant, *waits])
 
     def _say(self, at: int, idle: bool) -> Partial | None:
         grid = self._grid
         books: dict[str, BookState] | None = self._books.changed(at)
         opened: Open | None = None
         closed: tuple[Closed, ...] = ()
+        if at % grid.evaluation == 0:
+            self._expire(at)
         if at % grid.pane == 0:
             if self._pane_start is not None:
                 closed = (Closed(self._pane_start, self._pane.encode()),)
@@ -200,14 +210,31 @@ class TaskFold:
         self._trade(part, answers, out, idle)
         self._pane_start = self._grid.slot(begins)
         batch = Batch.of(part, answers)
-        for source in self._sources:
-            source.feed(self._pane.statistic(source.key), batch)
+        derived: dict[str, Table] = {}
+        for memory in self._memories:
+            derived.update(memory.take(batch))
+        self._feed(replace(batch, derived=derived))
         for stream, table in part.items():
             offsets = table["offset"]
             cover(
                 self._pane.offsets, {f"{stream}-{self._partition}": (int(offsets.min()), int(offsets.max()))}
             )
-        self._unsaid = set(self._kinds)
+
+    def _expire(self, at: int) -> None:
+        """What waited in vain until `at`, an instant of evaluation, belongs to the slice that ends there."""
+        derived: dict[str, Table] = {}
+        for memory in self._memories:
+            if memory.due is not None and memory.due < at:
+                derived.update(memory.expire(at))
+        if derived:
+            self._pane_start = self._grid.slot(at - 1)
+            self._feed(Batch({}, NO_ROWS, {}, derived))
+
+    def _feed(self, batch: Batch) -> None:
+        for source in self._sources:
+            if source.takes in batch:
+                source.feed(self._pane.statistic(source.key), batch)
+                self._unsaid.add(source.key)
         self._dirty = True
 
     def _trade(
@@ -240,6 +267,9 @@ class TaskFold:
     def records(self) -> dict[str, bytes | None]:
         """State records changed since the last call; None = deleted."""
         out = self._books.records()
+        for memory in self._memories:
+            records = memory.records()
+            out.update({f"{_MEMORY}{memory.key}/{key}": data for key, data in records.items()})
         if self._dirty:
             out["fold"] = msgspec.msgpack.encode(FoldState(self._first, self._pane_start))
             out["pane"] = msgspec.msgpack.encode(self._pane.encode())
@@ -265,4 +295,13 @@ class TaskFold:
                 encoded = read_value(PaneBytes, "pane", records["pane"])
                 self._pane = Pane.decode(encoded, self._kinds, self._grid.pane)
                 self._pane_start, self._unsaid = state.pane_start, set(self._pane.statistics)
-        self._books.restore({key: data for key, data in records.items() if key not in ("fold", "pane")})
+        of: dict[str, dict[str, bytes]] = {"": {}}
+        for key, data in records.items():
+            if key.startswith(_MEMORY):
+                _, name, rest = key.split("/", 2)
+                of.setdefault(name, {})[rest] = data
+            elif key not in ("fold", "pane"):
+                of[""][key] = data
+        for memory in self._memories:
+            memory.restore(of.get(memory.key, {}))
+        self._books.restore(of[""])

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 from prometheus_client.metrics_core import Metric
 
-from monitor.engine.catalogue import BY_NAME, FAMILIES, Family, Labels, seconds_text
+from monitor.engine.catalogue import BY_NAME, FAMILIES
+from monitor.engine.family import Family, Labels, seconds_text
 from monitor.engine.readings import Value
 from monitor.policy.audit import Subjects
 from monitor.policy.evaluation import Phase

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
 import numpy as np
 
-from monitor.engine.catalogue import BY_NAME, Catalogue
+from monitor.engine.catalogue import BY_NAME, Catalogue, memories, sources
 from monitor.engine.deployment import DeploymentFold
 from monitor.engine.equity import EquitySequences
 from monitor.engine.grid import Grid
+from monitor.engine.memory import Memory
 from monitor.engine.panes import pane_length
 from monitor.engine.partials import Partial, decode, encode
 from monitor.engine.readings import Value
 from monitor.engine.rows import UNMEASURED_NS, Scores, ScoreStatus
-from monitor.engine.sources import Scope, sources
+from monitor.engine.scope import Scope, Source
 from monitor.engine.task import TaskFold
 from monitor.engine.task_books import TaskBooks
 from monitor.event_time.timing import Fate
@@ -90,6 +91,8 @@ class House:
     start_flat: bool = True
     exec_horizon_ns: int = 86_400 * S
     digest: str = "d" * 64
+    sources: tuple[Source, ...] | None = None
+    memories: Callable[[], Iterable[Memory]] | None = None
 
     @property
     def grid(self) -> Grid:
@@ -119,7 +122,16 @@ class House:
             ),
         )
         task_books = TaskBooks(books, lambda report: report.strategy == "mine", lambda n: UNITS[n:])
-        return TaskFold("d", task, 0, self.digest, self.grid, tuple(sources(self.scope)), task_books)
+        return TaskFold(
+            "d",
+            task,
+            0,
+            self.digest,
+            self.grid,
+            tuple(sources(self.scope)) if self.sources is None else self.sources,
+            tuple(memories(self.scope) if self.memories is None else self.memories()),
+            task_books,
+        )
 
     def equity(self) -> EquitySequences:
         return EquitySequences(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import msgspec
 import numpy as np
 import pytest
-from engine_cases import MS, ROLES, RULES, START, House, S, cuts, fold1, made_up, told
+from engine_cases import MS, RULES, START, House, S, cuts, fold1, made_up, told
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.engine.sources import sources
+from monitor.engine.catalogue import sources
 
 END = START + 20 * S + 1
 COARSE = tuple(
@@ -85,12 +85,10 @@ def test_what_is_not_said_yet_is_said_where_it_is_due_once_even_after_a_restart(
     ends = [START + ms * MS for ms in (500, 1500, 70_000)]
     *spoken, _ = fold1(house, rows, ends[-1], ends, restart=frozenset(ends[:1] if restarted else []))
     opens = [(p.at - START, set(p.open.pane.statistics)) for said in spoken for p in said if p.open]
-    every = {
-        "pairs/shadow": 5 * S,
-        **dict.fromkeys(("features", *(f"predictions/{r}" for r in ROLES)), 60 * S),
-    }
-    now = {source.key for source in sources(house.scope)} - every.keys()
-    assert opens == [(S, now), (5 * S, {"pairs/shadow"})]
+    fed = [source for source in sources(house.scope) if source.takes == "features"]
+    of = {every: {s.key for s in fed if s.every_ns == every} for every in (0, 5 * S, 60 * S)}
+    assert all(of.values())
+    assert opens == [(S, of[0]), (5 * S, of[5 * S])]
     assert [c.start for said in spoken for p in said for c in p.closed] == [START]
 
 

@@ -12,7 +12,7 @@ from monitor.engine.evidence import Evidence
 from monitor.engine.grid import Grid
 from monitor.engine.panes import PANES_PER_WINDOW, Kind, PaneBytes, pane_length
 from monitor.engine.partials import Closed, Open, Partial
-from monitor.engine.sources import Source
+from monitor.engine.scope import Source
 from monitor.errors import StateError
 from monitor.stats.counts import Counts
 from monitor.stats.sample import PairSample, cap_for
@@ -34,7 +34,9 @@ def counting() -> Kind:
     return Kind(lambda _: Counts(ROW), lambda data, _: Counts.from_bytes(data, ROW), join)
 
 
-SOURCES = tuple(Source(key, counting(), lambda *_: None, every) for key, every in SCHEDULES.items())
+SOURCES = tuple(
+    Source(key, "features", counting(), lambda *_: None, every) for key, every in SCHEDULES.items()
+)
 
 
 def pane_of(grid: Grid, times: np.ndarray, keys) -> PaneBytes:
@@ -229,7 +231,7 @@ def test_the_pairs_of_a_window_are_those_with_the_smallest_hashes_whatever_the_t
     grid = Grid(TICK, S, 5 * S)
     columns = pairs(rng, 4000)
     home = rng.integers(0, tasks, 4000)
-    evidence = Evidence(grid, (Source("pairs", kind, lambda *_: None),), windows)
+    evidence = Evidence(grid, (Source("pairs", "features", kind, lambda *_: None),), windows)
     said: dict[int, list[Partial]] = {}
     for number in range(tasks):
         for start in range(0, 1000 * S, 5 * S):

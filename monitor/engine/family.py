@@ -1,0 +1,97 @@
+"""`Family` and `Metric`: what a metric is, how its values are read from a window, and helpers for that.
+
+Knows no particular metric: those are lines of `catalogue`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from monitor.engine.rings import WindowView
+from monitor.engine.scope import Scope
+from monitor.stats.counts import Counts
+from monitor.stats.estimate import Estimate, Status
+
+Labels = tuple[tuple[str, str], ...]
+Value = Callable[[WindowView], Estimate]
+Series = Iterator[tuple[Labels, Value]]
+"""Labels and value function of each series of a family."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A metric by name. `blame`: whom it accuses: `shadow`, `role` (the label's), `active`, `deployment` or
+    `nobody`.
+
+    `of(scope)` yields labels and value functions of the pane metrics; None for metrics of the books, which
+    are made from equity at instants. `every_ns`: shortest useful schedule, 0 = every evaluation.
+    """
+
+    name: str
+    labels: tuple[str, ...]
+    unit: str
+    blame: str
+    every_ns: int
+    meaning: str
+    of: Callable[[Scope], Series] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """One metric of a deployment: family and labels, sorted by label name."""
+
+    family: Family
+    labels: Labels
+    value: Value
+
+
+def estimate(view: WindowView, value: float, n: int, **more: Any) -> Estimate:
+    """`value` over the window: insufficient where `n` is 0, unknown where it is not finite."""
+    if n == 0:
+        return nothing(view)
+    status = Status.OK if math.isfinite(value) else Status.UNKNOWN
+    return Estimate(
+        value=value if status is Status.OK else None,
+        n=n,
+        status=status,
+        from_ns=view.from_ns,
+        to_ns=view.to_ns,
+        **more,
+    )
+
+
+def nothing(view: WindowView, status: Status = Status.INSUFFICIENT) -> Estimate:
+    """No row in the window."""
+    return Estimate(value=None, n=0, status=status, from_ns=view.from_ns, to_ns=view.to_ns)
+
+
+def counts_of(view: WindowView, key: str) -> Counts | None:
+    """The counters of that key over the window; None where no pane has them."""
+    found: Counts | None = view.statistic(key)
+    return found
+
+
+def ratio(key: str, bad: tuple[str, ...], total: tuple[str, ...]) -> Value:
+    """Share of some counters of `key` in others."""
+
+    def value(view: WindowView) -> Estimate:
+        counts = counts_of(view, key)
+        if counts is None:
+            return nothing(view)
+        return estimate(view, counts.ratio(bad, total), counts.total(total))
+
+    return value
+
+
+def sorted_labels(*labels: tuple[str, str]) -> Labels:
+    """Labels in the order of their names."""
+    return tuple(sorted(labels))
+
+
+def seconds_text(ns: int) -> str:
+    """Nanoseconds as seconds in plain decimal text: 500_000_000 -> "0.5"."""
+    whole, rest = divmod(ns, 1_000_000_000)
+    return f"{whole}.{rest:09d}".rstrip("0").rstrip(".") if rest else str(whole)

@@ -1,0 +1,112 @@
+"""`Scope`, `Batch`, `Source`: what is watched, rows of one slice, what a pane statistic takes of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import orjson
+
+from monitor.engine.panes import Kind
+from monitor.engine.rows import Scores
+from monitor.event_time.timing import FOLDED
+from monitor.stats.reference import Reference
+from monitor.wire.table import Table
+
+NO_ROWS = Table({})
+
+
+@dataclass(frozen=True, slots=True)
+class Scope:
+    """What a deployment watches; statistics and metrics follow from it.
+
+    `columns`: of each feature of the reference, its place in the feature space; `artifacts`: SHA-256 of the
+    model by role; `limits_ns`: named latency limits; `rank_k`: pairs a window's sample holds.
+    """
+
+    roles: tuple[str, ...]
+    streams: tuple[str, ...]
+    windows_ns: tuple[int, ...]
+    limits_ns: tuple[int, ...]
+    rank_k: int
+    reference: Reference | None
+    columns: tuple[int, ...]
+    artifacts: Mapping[str, str]
+
+    @property
+    def shadows(self) -> tuple[str, ...]:
+        """All roles but the active."""
+        return self.roles[1:]
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Features with a reference distribution."""
+        return tuple(self.reference.features) if self.reference else ()
+
+    def digest(self, configuration: str) -> str:
+        """SHA-256 of what the bytes of panes hang on: the digest of the configuration, and what it does not
+        hold: limits that rules name, streams, and the content of models and reference.
+
+        Without it, a policy that names another limit would read old counts in the wrong places.
+        """
+        reference = hashlib.sha256(self.reference.to_bytes()).hexdigest() if self.reference else None
+        artifacts = sorted(self.artifacts.items())
+        whole = [configuration, self.limits_ns, self.streams, artifacts, reference]
+        return hashlib.sha256(orjson.dumps(whole)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Rows of one slice of time: all rows of each stream, the feature rows that enter statistics with their
+    scores, and by name what memories derive from them."""
+
+    streams: Mapping[str, Table]
+    features: Table
+    scores: Mapping[str, Scores]
+    derived: Mapping[str, Table] = field(default_factory=dict)
+
+    def __contains__(self, name: str) -> bool:
+        """Whether it has rows of that stream, or derived rows of that name."""
+        return name in self.streams or name in self.derived
+
+    @staticmethod
+    def of(streams: Mapping[str, Table], scores: Mapping[str, Scores]) -> Batch:
+        """`scores` are aligned with all rows of the features table."""
+        rows = streams.get("features")
+        if rows is None:
+            return Batch(streams, NO_ROWS, {})
+        folded = np.isin(rows["fate"], FOLDED)
+        if folded.all():
+            return Batch(streams, rows, scores)
+        keep = np.flatnonzero(folded)
+        return Batch(streams, rows.take(keep), {role: s.take(keep) for role, s in scores.items()})
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One pane statistic: its key, kind, and how it is fed with a batch that has the rows it takes.
+
+    `takes`: a stream, or rows that a memory derives. `every_ns`: the shortest schedule of a metric made of it
+    (0: every evaluation); the open pane is said only when one is due.
+    """
+
+    key: str
+    takes: str
+    kind: Kind
+    feed: Callable[[Any, Batch], None]
+    every_ns: int = 0
+
+
+def _summed(panes: Sequence[Any]) -> Any:
+    total = panes[0].copy()
+    for pane in panes[1:]:
+        total.merge(pane)
+    return total
+
+
+def plain(statistic: Any, spec: Any) -> Kind:
+    """The kind of a statistic that is made from `spec` and whose windows are sums of panes."""
+    return Kind(lambda _: statistic(spec), lambda data, _: statistic.from_bytes(data, spec), _summed)
