@@ -12,7 +12,7 @@ help:
 	@echo "make real    thirty minutes of a real order book, replayed; its report"
 	@echo "make test    all tests, some against a real Kafka that they start"
 	@echo "make lint    ruff and mypy"
-	@echo "make proof   the slow tests alone, one line each"
+	@echo "make proof   the long proofs; their results go to tests/proofs.json"
 	@echo "make bench   what an event costs, as ratios"
 	@echo "make lock    pin the dependencies anew"
 
@@ -36,7 +36,7 @@ lint: install
 	$(BIN)/mypy
 
 proof: install
-	$(BIN)/pytest -m slow -v $(ARGS)
+	$(BIN)/pytest --proof -v --timeout 3600 $(ARGS)
 
 bench: install
 	set -e; for file in benchmarks/*.py; do echo "== $$file"; $(BIN)/python $$file; done

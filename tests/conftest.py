@@ -1,4 +1,4 @@
-"""What all tests share: a real Kafka, started once a session."""
+"""What all tests share: a real Kafka, started once a session, and the long proofs."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 from broker.kafka_broker import running_broker
+
+pytest_plugins = ["proofs"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

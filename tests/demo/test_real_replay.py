@@ -17,8 +17,6 @@ from monitor.cli.replay import replay
 from monitor.demo import real_desk
 from monitor.stats.reference import load_reference
 
-pytestmark = pytest.mark.slow
-
 WHOLE_S = 1800
 """The longer window; the twenty minutes of the run lie in it."""
 
