@@ -1,4 +1,4 @@
-"""Spearman's rank correlation of two models' answers, on the sample of a window."""
+"""Rank agreement of two models' answers on the sample of a window: Spearman's rho and Kendall's tau-b."""
 
 from __future__ import annotations
 
@@ -8,22 +8,25 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.stats.dependence import effective_size
 from monitor.stats.estimate import Estimate, Status
+from monitor.stats.intervals import Z_95
+from monitor.stats.kendall import small_variance, taus
+from monitor.stats.ranks import Integers, Ranks, Side, stable_order
 from monitor.stats.sample import WindowSample
 
 LEAST_PAIRS = 3
 """Fewer pairs of a symbol say nothing about order."""
 
-_MOST_PAIRS = 3_000_000
-"""Of one group: beyond, sums of squared ranks, n(n^2 - 1)/3, leave int64."""
 
-_Z_95 = 1.959963984540054
+class _Agreement(NamedTuple):
+    """What a coefficient comes to: the average over groups, and its sampling error on Fisher's scale."""
 
-
-class _Group(NamedTuple):
+    value: float
     n: int
-    rho: float
-    """NaN where either side is constant."""
+    n_eff: float
+    groups: int
+    z_error: float | None
 
 
 def spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -37,84 +40,14 @@ def spearman(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
 
     Source: Kendall, Rank Correlation Methods (1948), chapter 3; equals scipy.stats.spearmanr.
     """
-    return _by_group(np.zeros(a.size, np.int64), a, b)[0].rho if a.size else math.nan
+    return rhos(Ranks.of(None, a, b))[0] if a.size else math.nan
 
 
-def rank_correlation(sample: WindowSample, from_ns: int, to_ns: int, *, pooled: bool = False) -> Estimate:
-    """Spearman's rho within each symbol, averaged by number of pairs: `sum(n_s rho_s) / sum(n_s)`.
-
-    `pooled` ranks all symbols together instead: symbols of different levels then agree by their levels
-    alone, which flatters a worthless model. No unit, -1 to 1; on a cut sample an estimate of the window's.
-
-    Symbols with fewer than 3 pairs, or on which either side is constant, have no rho and are left out;
-    `n` = `n_eff` = pairs that the value rests on. Where no symbol has 3 pairs: `insufficient`; where each
-    that has them is constant on a side: `unknown`, since agreement with a constant is neither good nor bad.
-
-    Interval: 95 %, by Fisher's z with variance `(1 + rho^2/2) / (n - 3 s)` for s symbols (Bonett and Wright,
-    Psychometrika 65, 2000), pairs taken as independent; none at rho = +-1 or n <= 3 s. `extra`: `exact`
-    (nothing was cut), else also `standard_error` = `(1 - rho^2) sqrt((1 + rho^2/2) / (n - 3 s))`; `scope`,
-    `pairs_seen`, `non_finite`, `symbols`, `symbols_left_out`, `pairs_left_out`.
-    """
-    pairs = sample.pairs
-    group = np.zeros(len(pairs), np.int64)
-    if not pooled:
-        _, group = np.unique(pairs.symbol_key, return_inverse=True)
-    groups = _by_group(group, pairs.a, pairs.b)
-    large = [g for g in groups if g.n >= LEAST_PAIRS]
-    used = [g for g in large if not math.isnan(g.rho)]
-    n = sum(g.n for g in used)
-    extra: dict[str, float | int | str] = {
-        "exact": sample.exact,
-        "scope": "pooled" if pooled else "within",
-        "pairs_seen": sample.seen,
-        "non_finite": sample.non_finite,
-        "symbols": len(used),
-        "symbols_left_out": len(groups) - len(used),
-        "pairs_left_out": len(pairs) - n,
-    }
-    if not used:
-        status = Status.UNKNOWN if large else Status.INSUFFICIENT
-        return Estimate(value=None, n=0, status=status, from_ns=from_ns, to_ns=to_ns, n_eff=0.0, extra=extra)
-    rho = math.fsum(g.n * g.rho for g in used) / n
-    low = high = None
-    freedom = n - 3 * len(used)
-    if freedom > 0 and abs(rho) < 1.0:
-        z_error = math.sqrt((1 + rho * rho / 2) / freedom)
-        low = math.tanh(math.atanh(rho) - _Z_95 * z_error)
-        high = math.tanh(math.atanh(rho) + _Z_95 * z_error)
-        if not sample.exact:
-            extra["standard_error"] = (1 - rho * rho) * z_error
-    return Estimate(
-        value=rho,
-        n=n,
-        status=Status.OK,
-        from_ns=from_ns,
-        to_ns=to_ns,
-        n_eff=float(n),
-        low=low,
-        high=high,
-        extra=extra,
-    )
-
-
-def _by_group(group: NDArray[np.int64], a: NDArray[np.float64], b: NDArray[np.float64]) -> list[_Group]:
-    """Spearman's rho within each group, in the order of the group numbers."""
-    if not group.size:
-        return []
-    together = np.argsort(group, kind="stable")
-    group = group[together]
-    starts = np.nonzero(np.diff(group, prepend=-1))[0]
-    sizes = np.diff(starts, append=group.size)
-    if sizes.max() > _MOST_PAIRS:
-        raise ValueError(f"rank correlation: {sizes.max()} pairs in a group, at most {_MOST_PAIRS}")
-    rank_a = _centred_ranks(group, starts, sizes, a[together])
-    rank_b = _centred_ranks(group, starts, sizes, b[together])
-    both = np.add.reduceat(rank_a * rank_b, starts).tolist()
-    squares_a = np.add.reduceat(rank_a * rank_a, starts).tolist()
-    squares_b = np.add.reduceat(rank_b * rank_b, starts).tolist()
-    return [
-        _Group(n, _rho(*sums)) for n, *sums in zip(sizes.tolist(), both, squares_a, squares_b, strict=True)
-    ]
+def rhos(ranks: Ranks) -> list[float]:
+    """Spearman's rho of each group; NaN where a side is constant."""
+    a, b = ranks.centred(ranks.a), ranks.centred(ranks.b)
+    sums = zip(ranks.sums(a * b), ranks.sums(a * a), ranks.sums(b * b), strict=True)
+    return [_rho(*found) for found in sums]
 
 
 def _rho(both: int, squares_a: int, squares_b: int) -> float:
@@ -124,18 +57,125 @@ def _rho(both: int, squares_a: int, squares_b: int) -> float:
     return math.copysign(math.sqrt(both * both / (squares_a * squares_b)), both)
 
 
-def _centred_ranks(
-    group: NDArray[np.int64], starts: NDArray[np.int64], sizes: NDArray[np.int64], values: NDArray[np.float64]
-) -> NDArray[np.int64]:
-    """Twice the average rank within the group, less the group's size + 1."""
-    order = np.lexsort((values, group))
-    ordered = values[order]
-    new = np.empty(values.size, bool)
-    new[1:] = ordered[1:] != ordered[:-1]
-    new[starts] = True
-    first = np.nonzero(new)[0]
-    after = np.append(first[1:], values.size)
-    centre = np.repeat(2 * starts + sizes, sizes)
-    ranks = np.empty(values.size, np.int64)
-    ranks[order] = np.repeat(first + after, after - first) - centre
-    return ranks
+def rank_correlation(sample: WindowSample, from_ns: int, to_ns: int, *, pooled: bool = False) -> Estimate:
+    """Spearman's rho within each symbol, averaged by number of pairs: `sum(n_s rho_s) / sum(n_s)`.
+
+    `pooled` ranks all symbols together instead: symbols of different levels then agree by their levels
+    alone, which flatters a worthless model. No unit, -1 to 1; on a cut sample an estimate of the window's.
+
+    Symbols with fewer than 3 pairs, or on which either side is constant, have no rho and are left out;
+    `n` = pairs that the value rests on. Where no symbol has 3 pairs: `insufficient`; where each that has them
+    is constant on a side: `unknown`, since agreement with a constant is neither good nor bad.
+
+    `n_eff`: pairs less their dependence in time within symbols (`effective_size` of the influence of each
+    pair); pooled, a level that a symbol keeps is such a dependence. Interval: 95 %, by Fisher's z with
+    variance `(1 + rho^2/2) / (n - 3 s)` for s symbols (Bonett and Wright, Psychometrika 65, 2000) times n /
+    n_eff; none at rho = +-1 or n <= 3 s. `extra`: `standard_error` = `(1 - rho^2)` times that of z; `exact`
+    (nothing was cut); `scope`, `pairs_seen`, `non_finite`, `symbols`, `symbols_left_out`, `pairs_left_out`.
+    """
+    ranks = sample.ranks(pooled=pooled)
+    values = rhos(ranks)
+    used = [s for s, (n, rho) in enumerate(zip(ranks.sizes.tolist(), values, strict=True)) if _says(n, rho)]
+    found = None
+    if used:
+        sizes = ranks.sizes[used].tolist()
+        n = sum(sizes)
+        rho = math.fsum(m * values[s] for m, s in zip(sizes, used, strict=True)) / n
+        n_eff = effective_size(_influence(ranks, used))
+        z_error, freedom = None, n - 3 * len(used)
+        if freedom > 0 and abs(rho) < 1.0:
+            z_error = math.sqrt((1 + rho * rho / 2) / freedom * n / n_eff)
+        found = _Agreement(rho, n, n_eff, len(used), z_error)
+    return _estimate(found, sample, ranks, from_ns, to_ns, pooled=pooled)
+
+
+def kendall_tau(sample: WindowSample, from_ns: int, to_ns: int) -> Estimate:
+    """Kendall's tau-b within each symbol, averaged by number of pairs: `sum(n_s tau_s) / sum(n_s)`.
+
+    No unit, -1 to 1: the probability that two answers stand in the same order less that of opposite order.
+    It weighs few large disagreements of rank less than Spearman's rho, whose symbols, samples and statuses
+    it has.
+
+    `n_eff`: as that of rho. Interval: 95 %, on Fisher's scale with the variance of `taus`,
+    distribution-free and right under ties, summed over symbols by `(n_s / n)^2`, over `(1 - tau^2)^2`,
+    times n / n_eff; none at tau = +-1. `extra` as of rho; formula and sources at `kendall` and `taus`.
+    """
+    ranks = sample.ranks(pooled=False)
+    groups = taus(ranks)
+    used = [s for s, group in enumerate(groups) if _says(group.n, group.tau)]
+    found = None
+    if used:
+        chosen = [groups[s] for s in used]
+        n = sum(g.n for g in chosen)
+        tau = math.fsum(g.n * g.tau for g in chosen) / n
+        # Three pairs in perfect order say little of their error: the average tells what they may be.
+        variances = [max(g.variance, small_variance(g.n, tau)) if g.few else g.variance for g in chosen]
+        variance = math.fsum(g.n**2 * v for g, v in zip(chosen, variances, strict=True)) / n**2
+        n_eff = effective_size(_influence(ranks, used))
+        z_error = None
+        if abs(tau) < 1.0:
+            z_error = math.sqrt(variance * n / n_eff) / (1 - tau * tau)
+        found = _Agreement(tau, n, n_eff, len(used), z_error)
+    return _estimate(found, sample, ranks, from_ns, to_ns, pooled=False)
+
+
+def _says(n: int, coefficient: float) -> bool:
+    return n >= LEAST_PAIRS and not math.isnan(coefficient)
+
+
+def _estimate(
+    found: _Agreement | None, sample: WindowSample, ranks: Ranks, from_ns: int, to_ns: int, *, pooled: bool
+) -> Estimate:
+    extra: dict[str, float | int | str] = {
+        "exact": sample.exact,
+        "scope": "pooled" if pooled else "within",
+        "pairs_seen": sample.seen,
+        "non_finite": sample.non_finite,
+        "symbols": found.groups if found else 0,
+        "symbols_left_out": ranks.sizes.size - (found.groups if found else 0),
+        "pairs_left_out": len(ranks) - (found.n if found else 0),
+    }
+    if found is None:
+        large = ranks.sizes.size and ranks.sizes.max() >= LEAST_PAIRS
+        status = Status.UNKNOWN if large else Status.INSUFFICIENT
+        return Estimate(value=None, n=0, status=status, from_ns=from_ns, to_ns=to_ns, n_eff=0.0, extra=extra)
+    low = high = None
+    if found.z_error is not None:
+        extra["standard_error"] = (1 - found.value**2) * found.z_error
+        centre, reach = math.atanh(found.value), Z_95 * found.z_error
+        low, high = math.tanh(centre - reach), math.tanh(centre + reach)
+    return Estimate(
+        value=found.value,
+        n=found.n,
+        status=Status.OK,
+        from_ns=from_ns,
+        to_ns=to_ns,
+        n_eff=found.n_eff,
+        low=low,
+        high=high,
+        extra=extra,
+    )
+
+
+def _influence(ranks: Ranks, used: list[int]) -> NDArray[np.float64]:
+    """How much each pair of the groups used moves their rho, in the order of the columns.
+
+    `A_i B_i + sum_j sign(a_j - a_i) B_j + sum_j sign(b_j - b_i) A_j`, less the group's mean, over the
+    group's scale: the first-order (Hajek) projection, of which rho is the mean (Hoeffding, Ann. Math.
+    Statist. 19, 1948).
+    """
+    a, b = ranks.centred(ranks.a), ranks.centred(ranks.b)
+    raw = (a * b + _pull(ranks.a, b) + _pull(ranks.b, a)).astype(np.float64)
+    scale = np.array(ranks.sums(a * a), np.float64) * np.array(ranks.sums(b * b), np.float64)
+    scale = np.sqrt(scale) / ranks.sizes
+    means = np.array(ranks.sums(a * b), np.float64) * 3 / ranks.sizes
+    keep = np.zeros(ranks.sizes.size, bool)
+    keep[used] = True
+    chosen = keep[ranks.group]
+    return ((raw - means[ranks.group])[chosen]) / scale[ranks.group[chosen]]
+
+
+def _pull(side: Side, other: Integers) -> Integers:
+    """`sum_j sign(x_j - x_i) other_j` over the group of each i; `other` sums to 0 in each group."""
+    running = np.concatenate(([0], np.cumsum(other[stable_order(side.low)])))
+    return -(running[side.low] + running[side.after])

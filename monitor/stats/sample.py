@@ -8,12 +8,14 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import StateError
+from monitor.stats.ranks import Ranks, stable_order
 
 _LEAST_CAP = 200
 
@@ -84,7 +86,7 @@ class Pairs:
         return Pairs(unsigned, np.empty(0, np.int64), unsigned, floats, floats)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class WindowSample:
     """The sample of a window, in key order. `seen` finite pairs were offered, `non_finite` left out before.
 
@@ -95,6 +97,26 @@ class WindowSample:
     seen: int
     non_finite: int
     exact: bool
+
+    def ranks(self, *, pooled: bool) -> Ranks:
+        """Both sides ranked within symbol, or all together; pairs of a symbol in order of time.
+
+        Metrics of one window share the ranks within symbol.
+        """
+        if not pooled:
+            return self._within
+        pairs = self._in_time
+        pairs = pairs.take(stable_order(np.unique(pairs.symbol_key, return_inverse=True)[1]))
+        return Ranks.of(None, pairs.a, pairs.b)
+
+    @cached_property
+    def _within(self) -> Ranks:
+        pairs = self._in_time
+        return Ranks.of(pairs.symbol_key, pairs.a, pairs.b)
+
+    @cached_property
+    def _in_time(self) -> Pairs:
+        return self.pairs.take(np.argsort(self.pairs.ts, kind="stable"))
 
 
 class PairSample:
