@@ -35,7 +35,7 @@ def encode_counts(counts: NDArray[np.int64]) -> bytes:
     tokens[:, 1] = counts[places].astype(np.uint64) << np.uint64(1)
     keep = np.ones(tokens.shape, bool)
     keep[:, 0] = gaps > 0
-    return _encode_varints(tokens[keep])
+    return encode_varints(tokens[keep])
 
 
 def decode_counts(data: bytes, size: int) -> NDArray[np.int64]:
@@ -45,7 +45,7 @@ def decode_counts(data: bytes, size: int) -> NDArray[np.int64]:
         StateError: cut bytes, or more counts than `size`.
     """
     counts = np.zeros(size, np.int64)
-    tokens = _decode_varints(data)
+    tokens = decode_varints(data)
     is_run = (tokens & np.uint64(1)).astype(bool)
     halves = (tokens >> np.uint64(1)).astype(np.int64)
     if is_run.any() and halves[is_run].max() > size:
@@ -57,7 +57,8 @@ def decode_counts(data: bytes, size: int) -> NDArray[np.int64]:
     return counts
 
 
-def _encode_varints(values: NDArray[np.uint64]) -> bytes:
+def encode_varints(values: NDArray[np.uint64]) -> bytes:
+    """Numbers as LEB128 varints."""
     shifts = np.arange(_LONGEST_VARINT, dtype=np.uint64) * np.uint64(7)
     groups = values[:, None] >> shifts
     used = groups > 0
@@ -67,7 +68,12 @@ def _encode_varints(values: NDArray[np.uint64]) -> bytes:
     return octets[used].tobytes()
 
 
-def _decode_varints(data: bytes) -> NDArray[np.uint64]:
+def decode_varints(data: bytes) -> NDArray[np.uint64]:
+    """The numbers that `encode_varints` gave.
+
+    Raises:
+        StateError: cut bytes, or a number beyond 64 bits.
+    """
     octets = np.frombuffer(data, np.uint8)
     if not octets.size:
         return np.empty(0, np.uint64)

@@ -8,7 +8,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.stats.histogram import HIGHEST_NS, LOWEST_NS, TIMEOUT_NS, LatencyHistogram
+from monitor.stats.histogram import (
+    HIGHEST_NS,
+    LOWEST_NS,
+    TIMEOUT_NS,
+    LagHistogram,
+    LatencyHistogram,
+    PaneCounts,
+)
 
 QUANTILES = (0.0001, 0.01, 0.07, 0.5, 0.9, 0.95, 0.99, 0.999, 1.0)
 
@@ -103,3 +110,42 @@ def test_nothing_measured_has_no_value():
 def test_a_limit_that_was_not_named_is_an_error():
     with pytest.raises(ValueError, match="not in tuple"):
         LatencyHistogram((5,)).above(6)
+
+
+def test_a_quantile_at_the_end_of_the_range_says_that_it_lies_beyond():
+    histogram = LatencyHistogram(())
+    histogram.update(np.array([5, 10**6, HIGHEST_NS * 3]), timeouts=1)
+    counts = PaneCounts([histogram])
+    bounds = [counts.quantile(q).bound for q in (0.2, 0.5, 0.7, 1.0)]
+    assert bounds == ["below", None, "above", "above"]
+    assert histogram.outside == {"underflow": 1, "overflow": 1, "timeouts": 1}
+
+
+@given(st.lists(st.lists(st.integers(-5_000, HIGHEST_NS), max_size=20), min_size=1, max_size=5))
+def test_panes_side_by_side_read_what_their_sum_reads(panes):
+    kinds = []
+    for latencies in panes:
+        kinds.append(LatencyHistogram((10**6,)))
+        kinds[-1].update(np.array(latencies, np.int64))
+    whole = LatencyHistogram((10**6,))
+    for kind in kinds:
+        whole.merge(kind)
+    counts = PaneCounts(kinds)
+    assert int(counts.totals.sum()) == whole.n
+    assert int(counts.above(10**6).sum()) == whole.count_above(10**6)
+    if whole.n:
+        for q in QUANTILES:
+            assert counts.quantile(q).value_s == whole.quantile(q)
+
+
+@given(st.lists(st.integers(-2 * HIGHEST_NS, 2 * HIGHEST_NS), min_size=1, max_size=50))
+def test_lags_of_either_sign_are_within_one_percent_or_a_microsecond(lags):
+    histogram = LagHistogram(())
+    histogram.update(np.array(lags, np.int64))
+    for q in QUANTILES:
+        true = min(max(order_statistic_s(lags, q), -HIGHEST_NS / 1e9), HIGHEST_NS / 1e9)
+        assert abs(histogram.quantile(q) - true) <= max(0.01 * abs(true), 1e-6), q
+    assert histogram.n == len(lags)
+    assert histogram.outside.get("negative", 0) == sum(lag < 0 for lag in lags)
+    assert histogram.outside.get("overflow", 0) == sum(lag > HIGHEST_NS for lag in lags)
+    assert histogram.outside.get("underflow", 0) == sum(lag < -HIGHEST_NS for lag in lags)

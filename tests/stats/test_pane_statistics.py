@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 import monitor.stats
 from monitor.stats.binning import BinCounts, Binner
 from monitor.stats.counts import Counts
-from monitor.stats.histogram import LatencyHistogram
+from monitor.stats.histogram import LagHistogram, LatencyHistogram
 from monitor.stats.pane_statistic import PaneStatistic
 from monitor.stats.reference import freeze
 from monitor.stats.sample import PairSample
+from monitor.stats.slots import Slots
 
 BINNER = Binner([freeze(np.arange(100.0)), freeze(np.random.default_rng(25).standard_cauchy(2_000))])
 
@@ -44,9 +45,15 @@ def feed_pairs(statistic, rows):
     )
 
 
+def feed_slots(statistic, rows):
+    statistic.update(rows * 10**9, rows % 3 == 0)
+
+
 STATISTICS = {
     "counts": (Counts, ("even", "odd", "never"), feed_counts),
     "histogram": (LatencyHistogram, (0, 5_000, 10**8), feed_histogram),
+    "lags": (LagHistogram, (0, 10**8), lambda statistic, rows: statistic.update(rows * 7_919 - 10**9)),
+    "slots": (Slots, 10**10, feed_slots),
     "bins": (BinCounts, BINNER, feed_bins),
     "pairs": (PairSample, 10, feed_pairs),
 }
