@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 
 from monitor.engine.scope import Batch
 from monitor.errors import StateError
+from monitor.stats.staleness import Staleness
 from monitor.wire.table import Table
 
 DERIVED = "previous"
-"""Derived rows, one for some rows of features, as `Staleness.update` takes them: `present`, `compared`, `frozen`,
-`age_ns`, each (m, features)."""
+"""Derived rows, one for some rows of features: `present`, `compared`, `frozen`, `age_high`, `age_low`, each
+(m, features), as `Staleness.update` takes them."""
 
 FORGOTTEN_NS = 86_400 * 10**9
 """A symbol not seen for a day begins anew: its last value says nothing of the feed any more."""
@@ -26,11 +27,10 @@ MAX_BYTES = 512 * 1024
 forgotten: 1,000 symbols of 32 features."""
 
 _ROWS = 512
-"""Rows compared at a time: symbols among them x `_APART` stays within int64, and the arrays in the cache."""
+"""Rows compared at a time, so that the arrays stay in the cache, and sums within 64 bits."""
 
-_OLDEST = 1 << 52
-"""Ages end here (52 days)."""
-_APART = 1 << 53
+_LOW_BITS = np.int64(32)
+_LOW = np.int64((1 << 32) - 1)
 
 
 class Previous:
@@ -59,17 +59,16 @@ class Previous:
     def take(self, batch: Batch) -> Mapping[str, Table]:
         """Compare the feature rows that enter statistics."""
         rows = batch.features
-        n = len(rows["eff"]) if self._width and "features" in batch else 0
-        if not n:
+        if not self._width or not len(rows):
             return {}
         values = rows["values"][:, self._columns]
         symbols, keys, times = rows["symbol"], rows["symbol_key"], rows["eff"]
         sums = [
             self._compare(values[part], symbols[part], keys[part], times[part])
-            for part in (slice(start, start + _ROWS) for start in range(0, n, _ROWS))
+            for part in (slice(start, start + _ROWS) for start in range(0, len(rows), _ROWS))
         ]
-        present, compared, frozen, ages = (np.stack(column) for column in zip(*sums, strict=True))
-        return {DERIVED: Table({"present": present, "compared": compared, "frozen": frozen, "age_ns": ages})}
+        columns = (np.stack(column) for column in zip(*sums, strict=True))
+        return {DERIVED: Table(dict(zip(Staleness.PARTS, columns, strict=True)))}
 
     def expire(self, until: int) -> Mapping[str, Table]:
         """Nothing waits here."""
@@ -82,7 +81,7 @@ class Previous:
         keys: NDArray[np.uint64],
         t: NDArray[np.int64],
     ) -> tuple[NDArray[np.int64], ...]:
-        """Rows present, compared and frozen, and summed ages, by column, of at most 512 rows in order."""
+        """Parts of `Staleness` by column, of at most 512 rows in order."""
         n = len(x)
         if (symbols == symbols[0]).all():
             starts = np.zeros(1, np.int64)
@@ -98,32 +97,36 @@ class Previous:
         before = np.full((len(starts), self._width), np.nan)
         before[known] = self._values[slots[known]]
 
-        nulls = np.isnan(x) if np.isnan(np.dot(x.ravel(), np.zeros(x.size))) else None
-        if nulls is None or not nulls.any():
-            nulls = None
+        nulls = missing if (missing := np.isnan(x)).any() else None
+        if nulls is None:
+            present = np.full(self._width, n)
         else:
-            x = _filled(x, nulls, starts, before)
+            x, places = _filled(x, nulls, starts, before)
+            present = n - _by_column(nulls)
         same = np.empty(x.shape, np.bool_)
         np.equal(x[1:], x[:-1], out=same[1:])
         same[starts] = x[starts] == before
-        if nulls is not None:
-            same &= ~nulls
         last = x[ends]
-        present = np.full(self._width, n) if nulls is None else n - np.count_nonzero(nulls, axis=0)
         first = np.count_nonzero(np.isnan(before) & ~np.isnan(last), axis=0)
-        frozen = np.zeros(self._width, np.int64)
-        ages = np.zeros(self._width, np.int64)
-        changed = np.repeat(t[ends][:, None], self._width, axis=1)
-        still = np.flatnonzero((same if nulls is None else same | nulls).any(axis=0))
+        was = np.zeros((len(starts), self._width), np.int64)
+        was[known] = self._changed[slots[known]]
+        if nulls is None:
+            changed = np.repeat(t[ends][:, None], self._width, axis=1)
+        else:
+            same &= ~nulls
+            final = places[ends]
+            changed = np.where(nulls.ravel()[final], was, t[final // self._width])
+        frozen, old, young = (np.zeros(self._width, np.int64) for _ in range(3))
+        still = np.flatnonzero(same.any(axis=0))
         if still.size:
             same = same[:, still]
-            frozen[still] = np.count_nonzero(same, axis=0)
-            missing = None if nulls is None else nulls[:, still]
-            was = np.zeros((len(starts), still.size), np.int64)
-            was[known] = self._changed[slots[known]][:, still]
-            ages[still], changed[:, still] = _ages(same, missing, t, starts, ends, was)
+            frozen[still] = _by_column(same)
+            runs = _Runs(~same if nulls is None else ~(same | nulls[:, still]), starts, ends)
+            there = None if nulls is None else ~nulls[:, still]
+            old[still], young[still] = runs.ages(t, was[:, still], there)
+            changed[:, still] = runs.changed(t, was[:, still])
         self._keep(slots, known, last, changed, t[ends])
-        return present, present - first, frozen, ages
+        return present, present - first, frozen, old, young
 
     def _keep(
         self,
@@ -136,9 +139,7 @@ class Previous:
         kept = slots[known]
         self._values[kept], self._changed[kept], self._seen[kept] = last[known], changed[known], seen[known]
 
-    def _slots_of(
-        self, keys: list[int], t: NDArray[np.int64], times: NDArray[np.int64]
-    ) -> NDArray[np.int64]:
+    def _slots_of(self, keys: list[int], t: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[np.int64]:
         """Places of symbols; one that is new, or was forgotten, knows no values yet; -1: no room."""
         slots = np.empty(len(keys), np.int64)
         for i, key in enumerate(keys):
@@ -212,47 +213,82 @@ class Previous:
         self._dirty.clear()
 
 
+def _by_column(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """True ones by column, of fewer than 65,536 rows."""
+    total: NDArray[np.int64] = np.add.reduce(flags.view(np.uint8), axis=0, dtype=np.uint16).astype(np.int64)
+    return total
+
+
 def _filled(
     x: NDArray[np.float64],
     nulls: NDArray[np.bool_],
     starts: NDArray[np.int64],
     before: NDArray[np.float64],
-) -> NDArray[np.float64]:
-    """Each null replaced by the symbol's value before it; NaN where there never was one."""
+) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
+    """Each null replaced by the symbol's value before it, NaN where there never was one.
+
+    And the place in `x`, flat, that each came from; the symbol's first row where it is older than these rows.
+    """
     x = x.copy()
     x[starts] = np.where(nulls[starts], before, x[starts])
-    place = np.where(nulls, 0, np.arange(len(x))[:, None])
-    place[starts] = starts[:, None]
-    np.maximum.accumulate(place, axis=0, out=place)
-    filled: NDArray[np.float64] = np.take_along_axis(x, place, axis=0)
-    return filled
+    every = np.arange(x.size).reshape(x.shape)
+    places = np.where(nulls, 0, every)
+    places[starts] = every[starts]
+    np.maximum.accumulate(places, axis=0, out=places)
+    return x.ravel().take(places), places
 
 
-def _ages(
-    same: NDArray[np.bool_],
-    nulls: NDArray[np.bool_] | None,
-    t: NDArray[np.int64],
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    was: NDArray[np.int64],
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Sum of ages by column, and by symbol and column when the value last changed.
+class _Runs:
+    """Runs of rows, by column, in which a value stands still: each begins where it changes or at the symbol's
+    first row. Rows, (n, columns) of `changes`, are sorted by symbol, then time."""
 
-    Rows are sorted by symbol, then time. Times are laid out so that those of later symbols lie above all of
-    earlier ones: then the time of the last change is the running maximum of the times of changes.
-    """
-    base = int(t.min())
-    apart = np.arange(len(starts)) * _APART
-    clock = t - base + np.repeat(apart, ends - starts + 1)
-    stands = same if nulls is None else same | nulls
-    times = np.where(stands, np.iinfo(np.int64).min, clock[:, None])
-    old = np.maximum(was - base, -_OLDEST) + apart[:, None]
-    times[starts] = np.where(stands[starts], old, times[starts])
-    np.maximum.accumulate(times, axis=0, out=times)
-    final = times[ends]
-    # A time cut at the oldest age must not creep forward in the memory.
-    changed = np.where(final == old, was, final - apart[:, None] + base)
-    ages = clock[:, None] - times
-    if nulls is not None:
-        np.copyto(ages, 0, where=nulls)
-    return np.minimum(ages, _OLDEST).sum(axis=0), changed
+    def __init__(
+        self, changes: NDArray[np.bool_], starts: NDArray[np.int64], ends: NDArray[np.int64]
+    ) -> None:
+        self._rows, self._columns = changes.shape
+        self._starts, self._ends = starts, ends
+        begins = changes.copy()
+        begins[starts] = True
+        # By column, then row.
+        self._places = np.flatnonzero(begins.T.ravel())
+        self._column, self._row = np.divmod(self._places, self._rows)
+        self._inherited = np.flatnonzero(~changes[self._row, self._column])
+
+    def ages(
+        self,
+        t: NDArray[np.int64],
+        was: NDArray[np.int64],
+        present: NDArray[np.bool_] | None,
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Sum by column, over rows present, of the time since the run's value changed, high and low 32 bits.
+
+        Sums of times since a moment of this slice stay within int64; what lies before it counts by product.
+        """
+        clock = t - t.min()
+        if present is None:
+            weights = np.diff(self._places, append=self._rows * self._columns)
+            total: NDArray[np.int64] | np.int64 = clock.sum()
+        else:
+            passed = np.concatenate([[0], np.cumsum(present.T.ravel())])
+            weights = np.diff(passed[self._places], append=passed[-1])
+            total = clock @ present
+        since = clock[self._row]
+        since[self._inherited] = 0
+        low = total - np.add.reduceat(since * weights, np.flatnonzero(self._row == 0))
+        high = np.zeros_like(low)
+        column, weights = self._column[self._inherited], weights[self._inherited]
+        before = t.min() - was[self._symbols(self._inherited), column]
+        np.add.at(high, column, (before >> _LOW_BITS) * weights)
+        np.add.at(low, column, (before & _LOW) * weights)
+        return high, low
+
+    def changed(self, t: NDArray[np.int64], was: NDArray[np.int64]) -> NDArray[np.int64]:
+        """By symbol and column the time of the last change; `was` where there was none in these rows."""
+        ends = np.arange(self._columns) * self._rows + self._ends[:, None]
+        run = np.searchsorted(self._places, ends, side="right") - 1
+        inherited = np.zeros(len(self._places), np.bool_)
+        inherited[self._inherited] = True
+        return np.where(inherited[run], was, t[self._row[run]])
+
+    def _symbols(self, runs: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.searchsorted(self._starts, self._row[runs], side="right") - 1
