@@ -82,6 +82,8 @@ class Evidence:
 
     def _fold_one(self, task: int, partial: Partial, closed: dict[int, Pane]) -> bool:
         """Whether it said anything new."""
+        for start in [said.start for said in (*partial.closed, partial.open) if said is not None]:
+            self._begin(start, partial.first)
         for said in partial.closed:
             pane = Pane.decode(said.pane, self._kinds, self._grid.pane)
             if said.start in closed:
@@ -98,6 +100,14 @@ class Evidence:
             self._open[task] = self._open_with(task, partial.open)
             self._dirty.add(f"open/{task}")
         return news
+
+    def _begin(self, start: int, first: int | None) -> None:
+        """A pane from `start` on has rows, of a task whose grid starts at `first`, the instant after its
+        first row, whatever configuration that row met: these rows are not older than either."""
+        begun = start if first is None else max(start, first - self._grid.tick)
+        if self._rings.begun is None or begun < self._rings.begun:
+            self._rings.begun = begun
+            self._dirty.add("begun")
 
     def _open_with(self, task: int, saying: Open) -> Open:
         """A task's open pane, as known before, with what is said of it now."""
@@ -172,6 +182,8 @@ class Evidence:
             if key == "totals":
                 totals = {name: total.to_bytes() for name, total in sorted(self._closed.items())}
                 out[key] = msgspec.msgpack.encode(totals)
+            elif key == "begun":
+                out[key] = msgspec.msgpack.encode(self._rings.begun)
             else:
                 opened = self._open.get(int(key.removeprefix("open/")))
                 out[key] = msgspec.msgpack.encode(opened) if opened is not None else None
@@ -197,6 +209,8 @@ class Evidence:
                 self._rings.restore(length, start, pane)
             elif kind == "open":
                 self._open[numbers[0]] = read_value(Open, key, data)
+            elif kind == "begun":
+                self._rings.begun = read_value(int, key, data)
             elif kind == "totals":
                 totals = read_value(dict[str, bytes], key, data)
                 self._closed = {k: self._kinds[k].decode(v, 0) for k, v in totals.items() if k in self._kinds}

@@ -6,14 +6,19 @@ Knows no particular metric: those are lines of `catalogue`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from monitor.engine.rings import WindowView
 from monitor.engine.scope import Scope
 from monitor.stats.counts import Counts
 from monitor.stats.estimate import Estimate, Status
+from monitor.stats.integer_counts import stacked
+from monitor.stats.intervals import mean_interval, share_interval
 
 Labels = tuple[tuple[str, str], ...]
 Value = Callable[[WindowView], Estimate]
@@ -79,11 +84,40 @@ def ratio(key: str, bad: tuple[str, ...], total: tuple[str, ...]) -> Value:
 
     def value(view: WindowView) -> Estimate:
         counts = counts_of(view, key)
-        if counts is None:
+        by_pane = view.by_pane(key, stacked)
+        if counts is None or by_pane is None:
             return nothing(view)
-        return estimate(view, counts.ratio(bad, total), counts.total(total))
+        places = counts.places
+        return share(view, by_pane[:, places(bad)].sum(axis=1), by_pane[:, places(total)].sum(axis=1))
 
     return value
+
+
+def share(view: WindowView, events: NDArray[np.int64], totals: NDArray[np.int64], **more: Any) -> Estimate:
+    """`sum(events) / sum(totals)`, (panes,) counts each, in the order of the panes as `view.by_pane` gives
+    them; `n_eff` and interval by `intervals.share_interval`. Insufficient without a row."""
+    n = int(totals.sum())
+    if n == 0:
+        return nothing(view)
+    n_eff, low, high = share_interval(events, totals)
+    return estimate(view, int(events.sum()) / n, n, n_eff=n_eff, low=low, high=high, **more)
+
+
+def mean(
+    view: WindowView,
+    sums: Sequence[float] | NDArray[np.int64],
+    totals: NDArray[np.int64],
+    variance: float,
+    **more: Any,
+) -> Estimate:
+    """`sum(sums) / sum(totals)`, (panes,) each, of rows of `variance`; `n_eff` and interval by
+    `intervals.mean_interval`. Insufficient without a row."""
+    n = int(totals.sum())
+    if n == 0:
+        return nothing(view)
+    n_eff, low, high = mean_interval(sums, totals, variance)
+    value = math.fsum(float(x) for x in sums) / n
+    return estimate(view, value, n, n_eff=n_eff, low=low, high=high, **more)
 
 
 def sorted_labels(*labels: tuple[str, str]) -> Labels:

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from monitor.engine.panes import Kind, Offsets, Pane, cover, pane_length
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class WindowView:
-    """The panes of one window at one instant: `[from_ns, to_ns)`, closed ones and the open one."""
+    """The panes of one window at one instant: `[from_ns, to_ns)`, closed ones and the open one.
+
+    `filled_ns`: since when it can hold rows: later than `from_ns` while the deployment is younger than the
+    window.
+    """
 
     kinds: Mapping[str, Kind]
     panes: tuple[Pane, ...]
     from_ns: int
     to_ns: int
+    filled_ns: int
     _joined: dict[str, Any] = field(default_factory=dict)
+    _made: dict[tuple[str, Callable[..., Any]], Any] = field(default_factory=dict)
 
     def statistic(self, key: str) -> Any | None:
         """The statistic over the whole window; None when no pane has it."""
@@ -25,6 +33,17 @@ class WindowView:
             found = [p.statistics[key] for p in self.panes if key in p.statistics]
             self._joined[key] = self.kinds[key].join(found) if found else None
         return self._joined[key]
+
+    def by_pane(self, key: str, make: Callable[[list[Any]], T]) -> T | None:
+        """What `make` makes of the statistics of the panes that have it, in order; None when none has.
+
+        Made once for all metrics that ask with the same function.
+        """
+        if (key, make) not in self._made:
+            found = [p.statistics[key] for p in self.panes if key in p.statistics]
+            self._made[key, make] = make(found) if found else None
+        made: T | None = self._made[key, make]
+        return made
 
     @property
     def offsets(self) -> Offsets:
@@ -38,6 +57,8 @@ class WindowView:
 class Rings:
     """One ring of closed panes by pane length; keys of a ring are the panes' starts.
 
+    `since`: evidence before it does not count; `begun`: the deployment's first row, to the tick.
+
     Memory: the longest window / pane length of each ring (at most 30 x 48) and one, whatever the event rate.
     """
 
@@ -50,6 +71,7 @@ class Rings:
         self._rings: dict[int, dict[int, Pane]] = {length: {} for length in sorted(self._longest)}
         self._changed: set[tuple[int, int]] = set()
         self.since: int | None = None
+        self.begun: int | None = None
 
     def add(self, start: int, pane: Pane) -> None:
         """A finest pane that starts at `start`, merged over the tasks that closed it together."""
@@ -82,7 +104,9 @@ class Rings:
         panes = [ring[key] for key in sorted(ring) if lowest <= key < to_ns]
         if opened is not None:
             panes.append(opened)
-        return WindowView(self._kinds, tuple(panes), min(start, to_ns), to_ns)
+        from_ns = min(start, to_ns)
+        filled = from_ns if self.begun is None else min(max(from_ns, self.begun), to_ns)
+        return WindowView(self._kinds, tuple(panes), from_ns, to_ns, filled)
 
     def drop(self, now: int) -> None:
         """Forget panes that no window reaches any more."""

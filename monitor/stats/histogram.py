@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.stats.integer_counts import IntegerCounts
+from monitor.stats.integer_counts import IntegerCounts, stacked
 from monitor.stats.intervals import quantile_ranks
 
 LOWEST_NS = 1_000
@@ -117,11 +117,7 @@ class LogHistogram(IntegerCounts[tuple[int, ...]]):
         The order statistic of rank `ceil(q n)` with `q` read as the decimal it was written as; NumPy's
         `inverted_cdf`. NaN where `n` is 0.
         """
-        n = self.n
-        if not n:
-            return math.nan
-        below = np.cumsum(self._ranked)
-        return self._scale.ranked[int(np.searchsorted(below, _rank(q, n)))].value_s
+        return PaneCounts([self]).quantile(q).value_s if self.n else math.nan
 
     def above(self, limit_ns: int) -> float:
         """Share above a limit of `spec`: a fraction, exact.
@@ -155,10 +151,10 @@ class PaneCounts:
     def __init__(self, panes: Sequence[LogHistogram]) -> None:
         """`panes`: at least one, of one kind and specification."""
         self._scale, self._spec = panes[0]._scale, panes[0].spec
-        stacked = np.array([pane._vector for pane in panes])
+        counts = stacked(panes)
         first = self._scale.first
-        self._below = np.cumsum(stacked[:, first : first + len(self._scale.ranked)], axis=1)
-        self._above = stacked[:, self._scale.places :]
+        self._below = np.cumsum(counts[:, first : first + len(self._scale.ranked)], axis=1)
+        self._above = counts[:, self._scale.places :]
         self._whole = self._below.sum(axis=0)
 
     @property

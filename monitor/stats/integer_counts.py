@@ -5,7 +5,8 @@ Histograms, named counters and bin counts are such vectors; what the positions m
 
 from __future__ import annotations
 
-from typing import Generic, Self, TypeVar
+from collections.abc import Sequence
+from typing import Any, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -135,3 +136,8 @@ class IntegerCounts(Generic[SpecT]):
     def empty(self) -> bool:
         """True while all counts are zero."""
         return not self._vector.any()
+
+
+def stacked(statistics: Sequence[IntegerCounts[Any]]) -> NDArray[np.int64]:
+    """The counts of at least one statistic of one specification, (statistics, places)."""
+    return np.array([statistic._vector for statistic in statistics])
