@@ -22,10 +22,11 @@ _CHUNK_VALUES = 32_768
 
 
 class Binner:
-    """Bins of columns, by the edges of their reference distributions.
+    """Bins of columns, by the edges or categories of their reference distributions.
 
-    Bin of `x` = number of edges <= `x`, exactly `np.searchsorted(edges, x, side="right")`, for every float
-    and infinity; missing values (NaN) have a place of their own.
+    Bin of a number `x` = number of edges <= `x`, exactly `np.searchsorted(edges, x, side="right")`, for every
+    float and infinity; that of a category as `Distribution.bins` has it. Missing values (NaN) have a place of
+    their own.
 
     A column is mapped to a grid of 4,096 cells over its edges. Subtraction, multiplication by a positive
     number, clipping and truncation are monotone in floating point too, so all edges in cells below that of
@@ -41,7 +42,8 @@ class Binner:
     def __init__(self, distributions: Sequence[Distribution]) -> None:
         columns = len(distributions)
         self.edges = tuple(distribution.edges for distribution in distributions)
-        self.widths = tuple(len(column_edges) + 1 for column_edges in self.edges)
+        self._categories = tuple((d.categories, d.tail) for d in distributions)
+        self.widths = tuple(len(distribution.counts) for distribution in distributions)
         """Bins of each column, the place of missing values not counted."""
         self.stride = max(self.widths, default=1) + 1
         edges = [np.array(column_edges, np.float64) for column_edges in self.edges]
@@ -53,6 +55,7 @@ class Binner:
         self._table = np.empty((columns, _CELLS + 1), np.int32)
         self._steps = 0
         self._heavy: list[tuple[int, NDArray[np.float64]]] = []
+        self._categorical = [(i, d) for i, d in enumerate(distributions) if d.kind == "categorical"]
         for column, column_edges in enumerate(edges):
             place = column * self.stride
             self._next_edge[place : place + column_edges.size] = column_edges
@@ -66,10 +69,12 @@ class Binner:
                 self._steps = max(self._steps, steps)
 
     def __eq__(self, other: object) -> bool:
-        return self is other or (isinstance(other, Binner) and self.edges == other.edges)
+        return self is other or (
+            isinstance(other, Binner) and (self.edges, self._categories) == (other.edges, other._categories)
+        )
 
     def __hash__(self) -> int:
-        return hash(self.edges)
+        return hash((self.edges, self._categories))
 
     def places(self, matrix: NDArray[np.float64]) -> NDArray[np.int32]:
         """Place of each value of `matrix`, (n, columns) float64: `column * stride + bin`, missing values at
@@ -86,6 +91,11 @@ class Binner:
         for column, edges in self._heavy:
             values = matrix[:, column]
             bins = np.searchsorted(edges, values, side="right")
+            bins[np.isnan(values)] = self.stride - 1
+            places[:, column] = bins + column * self.stride
+        for column, distribution in self._categorical:
+            values = matrix[:, column]
+            bins = distribution.bins(values)
             bins[np.isnan(values)] = self.stride - 1
             places[:, column] = bins + column * self.stride
         return places
@@ -151,6 +161,11 @@ class BinCounts(IntegerCounts[Binner]):
         stride = self.spec.stride
         row = self._vector[column * stride : (column + 1) * stride]
         return np.append(row[: self.spec.widths[column]], row[-1])
+
+    def columns(self) -> NDArray[np.int64]:
+        """Counts of all columns by bin, (columns, stride); the last place is that of missing values."""
+        cells = len(self.spec.widths) * self.spec.stride
+        return self._vector[:cells].reshape(-1, self.spec.stride)
 
     def infinite(self, column: int) -> int:
         """Infinite values of one column; they are in its end bins too."""

@@ -137,7 +137,10 @@ def test_an_inconsistent_reference_is_refused_with_file_and_remedy(tmp_path, cha
         load_reference(path)
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"version": 2, "features": {}, "panes": []}', "\xff"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "[]", "{}", '{"version": 1, "features": {}}', '{"version": 3, "features": {}, "panes": []}', "\xff"],
+)
 def test_another_version_or_no_json_is_refused(tmp_path, text):
     path = tmp_path / "reference.json"
     path.write_text(text, encoding="latin-1")

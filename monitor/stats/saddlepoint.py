@@ -1,0 +1,84 @@
+"""Tail of a weighted sum of chi-squares, far out: the null law of a PSI of dependent values."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+_STEPS = 200
+_NEAR_MEAN = 1e-3
+"""Below this many standard deviations from the mean the limit of the formula is used: it cancels there."""
+
+
+def tail(
+    weights: NDArray[np.float64], x: NDArray[np.float64], dof: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    """P(sum_i weights_i chi2_1 > x chi2_dof / dof) for each row: (rows, k), (rows,), (rows,) -> (rows,).
+
+    Weights that were themselves estimated from `dof` independent blocks are uncertain by a common factor of
+    about chi2_dof / dof; with equal weights this is the tail of F(k, dof), with `dof` infinite that of the
+    plain sum. Zeros are padding. A row without weight has no spread: 1 where x <= 0, else 0.
+
+    Lugannani and Rice's formula for the saddlepoint s of Y = sum_i w_i chi2 - x chi2_dof / dof at 0:
+    `P = Phi(-w) + phi(w) (1/u - 1/w)`, w = sign(s) sqrt(-2 K(s)), u = s sqrt(K''(s)), K the cumulant function
+    of Y. Its relative error stays bounded however far out: below 1 % from five equal weights up, at most
+    +17 % for a single one.
+
+    >>> three = tail(np.ones((1, 3)), np.array([20.0]), np.array([np.inf]))
+    >>> round(float(three[0] / special.chdtrc(3, 20.0)), 1)
+    1.0
+
+    Source: Lugannani and Rice, Adv. Appl. Prob. 12 (1980); Kuonen, Biometrika 86 (1999).
+    """
+    largest = weights.max(axis=1, initial=0.0)
+    answer = np.where(x <= 0.0, 1.0, 0.0)
+    rows = np.flatnonzero((largest > 0) & (x > 0))
+    if rows.size:
+        unit = largest[rows, None]
+        answer[rows] = _tail(weights[rows] / unit, x[rows] / unit[:, 0], dof[rows])
+    return answer
+
+
+def _tail(w: NDArray[np.float64], x: NDArray[np.float64], dof: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`tail` for positive x and weights scaled to a largest of 1, so that s lies below 1/2."""
+    # Of the denominator: share of its weight, and its number; plain x where it is certain.
+    known = np.isinf(dof)
+    number = np.where(known, 1.0, dof)
+    share = np.where(known, 0.0, x / number)
+
+    def slopes(s: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        left = w / (1 - 2 * s[:, None] * w)
+        right = x / (1 + 2 * s * share)
+        return left.sum(axis=1) - right, 2 * (left * left).sum(axis=1) + 2 * right * right / number * ~known
+
+    # K' rises from below to above zero over (low, high); Newton inside a bracket that only shrinks.
+    low = np.where(known, -0.5 * w.shape[1] / x - 1.0, -0.5 / np.where(known, 1.0, share))
+    high = np.full_like(x, 0.5)
+    s = np.zeros_like(x)
+    for _ in range(_STEPS):
+        slope, curve = slopes(s)
+        low, high = np.where(slope < 0, s, low), np.where(slope > 0, s, high)
+        step = s - slope / curve
+        inside = (step > low) & (step < high)
+        moved = np.where(inside, step, (low + high) / 2)
+        done = np.abs(moved - s) <= 1e-13 * (1 + np.abs(s))
+        s = np.where(slope == 0, s, moved)
+        if np.all(done | (slope == 0)):
+            break
+    logs = -0.5 * special.log1p(-2 * s[:, None] * w).sum(axis=1)
+    logs -= np.where(known, s * x, 0.5 * number * special.log1p(2 * s * share))
+    _, curve = slopes(s)
+    w_hat = np.sign(s) * np.sqrt(np.maximum(0.0, -2 * logs))
+    u_hat = s * np.sqrt(curve)
+    near = np.abs(w_hat) < _NEAR_MEAN
+    safe_w, safe_u = np.where(near, 1.0, w_hat), np.where(near, 1.0, u_hat)
+    # Not by `np.exp`, whose last bits depend on the processor.
+    density = special.exp2(-0.5 * w_hat * w_hat / math.log(2)) / math.sqrt(2 * math.pi)
+    far = special.ndtr(-w_hat) + density * (1 / safe_u - 1 / safe_w)
+    variance = 2 * (w * w).sum(axis=1) + 2 * x * share
+    third = 8 * (w**3).sum(axis=1) - 8 * x * share * share
+    middle = 0.5 - third / (6 * math.sqrt(2 * math.pi) * variance**1.5)
+    return np.asarray(np.clip(np.where(near, middle, far), 0.0, 1.0), np.float64)
