@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from monitor.transport.contract import FEATURES, Record
 from monitor.wire.dead_letters import Rejected, Rejection
 from monitor.wire.gate import MAX_BYTES, MAX_DEPTH, MAX_TS_NS, Gate, Plugin, readable, too_deep, typed
-from monitor.wire.keys import combine, hash64_many
+from monitor.wire.keys import category_code, combine, hash64_many
 from monitor.wire.messages import FeatureEvent, Served
 from monitor.wire.symbols import SymbolTable
 from monitor.wire.table import Table
@@ -34,6 +34,9 @@ _MARKS: dict[str | None, float] = {"ok": _OK, "timeout": _TIMEOUT, None: _UNSAID
 _NOT_SERVED = Served()
 _QUOTE = ("bid", "ask", "price")
 
+MAX_LOOKUPS = 1 << 20
+"""Lookups that one event can have made; a message that says more, or more hits than lookups, said nothing."""
+
 _HEAD = struct.Struct("<2q6d")
 _HEAD_TYPE = np.dtype(
     [("ts", "<i8"), ("symbol", "<i8")]
@@ -43,6 +46,12 @@ _BLANK_HEAD = _HEAD.pack(0, -1, _NAN, _NAN, _NAN, 0.0, _NAN, _NAN)
 
 _SHALLOW_BYTES = 2 * MAX_DEPTH
 """A valid message as short as this cannot nest deeper than `MAX_DEPTH`."""
+
+_NUMBER: Any = float | bool | None
+_TEXT: Any = str | None
+
+_MAX_CODES = 1 << 16
+"""Categories whose codes are remembered; where a feed makes up more, they are computed again."""
 
 _Pick = Callable[[tuple[Any, ...]], tuple[Any, ...]]
 
@@ -57,15 +66,23 @@ _UNUSUAL = (_Unusual, KeyError, RecursionError, msgspec.DecodeError, UnicodeDeco
 @dataclass(frozen=True, slots=True)
 class FeatureSpace:
     """The columns that somebody needs: `names`, the union over models and references, in the order of the
-    columns of `values`. `schemas`: column names of array messages by the CRC32 of their schema."""
+    columns of `values`. `schemas`: column names of array messages by the CRC32 of their schema.
+
+    Those of `names` in `categorical` hold text, in `values` its `keys.category_code`; all others hold numbers
+    and booleans. A message with text for a number, or anything but text for a category, is ill-typed: taking
+    one for the other would read a changed feed as a new category, or as no value at all.
+    """
 
     names: tuple[str, ...]
     schemas: Mapping[int, tuple[str, ...]] = field(default_factory=dict)
+    categorical: frozenset[str] = frozenset()
 
     def __post_init__(self) -> None:
         for names in (self.names, *self.schemas.values()):
             if len(set(names)) != len(names):
                 raise ValueError(f"feature names are not unique: {names}")
+        if strange := self.categorical - set(self.names):
+            raise ValueError(f"categorical, but no feature: {sorted(strange)}")
 
 
 class _Layout(NamedTuple):
@@ -96,24 +113,27 @@ class FeatureDecoder:
         self._gate = Gate(FEATURES, symbols, partition, partitions, partitioner, decoder, clock)
         self._pack_cells = struct.Struct(f"<{len(space.names)}d").pack
         self._blank_cells = self._pack_cells(*[_NAN] * len(space.names))
+        categories = [i for i, name in enumerate(space.names) if name in space.categorical]
+        self._coded = _Codes(categories).coded if categories else None
         self._layouts = {crc: self._layout_of(crc) for crc in (None, *space.schemas)}
         self._layout = self._layouts[next(iter(space.schemas), None)]
-        self._any = msgspec.json.Decoder(_event_type(list[Any] | _by_name(space.names, Any)))
+        self._any = msgspec.json.Decoder(_event_type(list[Any] | _by_name(dict.fromkeys(space.names, Any))))
 
     def _layout_of(self, crc: int | None) -> _Layout:
-        number = float | bool | None
-        cells: Any = _by_name(self._space.names, number)
+        types = {name: _TEXT if name in self._space.categorical else _NUMBER for name in self._space.names}
+        cells: Any = _by_name(types)
         if crc is None:
             return _Layout(msgspec.json.Decoder(_event_type(cells)).decode, None, None)
-        columns, needed = self._space.schemas[crc], set(self._space.names)
-        array: Any = tuple[tuple(number if name in needed else Any for name in columns)]  # type: ignore[misc]
+        columns = self._space.schemas[crc]
+        array: Any = tuple[tuple(types.get(name, Any) for name in columns)]  # type: ignore[misc]
         return _Layout(
             msgspec.json.Decoder(_event_type(array | cells)).decode, crc, _picker(self._space.names, columns)
         )
 
     def decode(self, records: Sequence[Record]) -> Table:
         """Columns of `docs/architecture.md` for n records: the common ones, `event_id`, `sample_key`,
-        `values` (n, features), `bid`, `ask`, `price`, `served`, `served_latency`, `served_prediction`.
+        `values` (n, features), `bid`, `ask`, `price`, `served`, `served_latency`, `served_prediction`,
+        `store_hits` and `store_lookups` (both 0 where not said).
 
         The usual message is packed straight from its typed form; whatever is unusual about one sends it
         through `_judge`, which alone defines what is refused and why.
@@ -121,10 +141,12 @@ class FeatureDecoder:
         heads: list[bytes] = []
         cells_of: list[bytes] = []
         event_ids: list[str] = []
+        stores: list[tuple[int, int | None, int]] = []
         rejected: dict[int, Rejection] = {}
         homes, pack_head, pack_cells = self._gate.homes, _HEAD.pack, self._pack_cells
         plain, keyed, by_record_clock = self._gate.plain, self._gate.keyed, self._gate.by_record_clock
         decode, crc, pick = self._layout
+        coded = self._coded
         for record in records:
             _, stamp, key, value, headers = record
             try:
@@ -143,6 +165,8 @@ class FeatureDecoder:
                         raise _Unusual
                     elif pick is not None:
                         cells = pick(cells)
+                    if coded is not None:
+                        cells = coded(cells)
                     ts, served = stamp if by_record_clock else event.ts_ns, event.served
                     symbol, code = homes[key if keyed else event.symbol]
                     if symbol != event.symbol or not 0 < ts <= MAX_TS_NS:
@@ -172,6 +196,8 @@ class FeatureDecoder:
                         )
                 except struct.error:
                     head = _head(ts, code, event)
+                if event.store_lookups is not None:
+                    stores.append((len(heads), event.store_hits, event.store_lookups))
                 heads.append(head)
                 cells_of.append(vector)
                 event_ids.append(event.event_id)
@@ -181,7 +207,8 @@ class FeatureDecoder:
                 cells_of.append(self._blank_cells)
                 event_ids.append("")
         values = np.frombuffer(b"".join(cells_of), "<f8").reshape(len(records), len(self._space.names))
-        return self._table(records, np.frombuffer(b"".join(heads), _HEAD_TYPE), values, event_ids, rejected)
+        columns = np.frombuffer(b"".join(heads), _HEAD_TYPE)
+        return self._table(records, columns, values, event_ids, _store_counts(len(records), stores), rejected)
 
     def _judge(self, record: Record) -> tuple[Any, int, int, tuple[float | None, ...]]:
         """Any record at all: its event, time, symbol and needed cells; switches to the schema it follows.
@@ -205,7 +232,11 @@ class FeatureDecoder:
             cells = tuple(cells) if pick is None else pick(tuple(cells))
         else:
             cells = msgspec.structs.astuple(cells)
-        cells = tuple(map(_cell, self._space.names, cells))
+        categorical = self._space.categorical
+        cells = tuple(
+            _category(name, cell) if name in categorical else _cell(name, cell)
+            for name, cell in zip(self._space.names, cells, strict=True)
+        )
         code = self._gate.place(event.symbol, record.key)
         return event, self._gate.time(event.ts_ns, record.timestamp_ns), code, cells
 
@@ -215,6 +246,7 @@ class FeatureDecoder:
         heads: NDArray[Any],
         values: NDArray[np.float64],
         event_ids: Sequence[str],
+        stores: tuple[NDArray[np.int64], NDArray[np.int64]],
         rejected: Mapping[int, Rejection],
     ) -> Table:
         columns = self._gate.columns(records, heads["ts"], heads["symbol"].astype(np.int32), rejected)
@@ -235,6 +267,8 @@ class FeatureDecoder:
             "served": _served(mark, prediction),
             "served_latency": _latency_ns(heads["latency_ms"], mark == _TIMEOUT),
             "served_prediction": prediction,
+            "store_hits": stores[0],
+            "store_lookups": stores[1],
         }
         return Table(columns)
 
@@ -265,10 +299,10 @@ def _event_type(features: Any) -> type[Any]:
     return msgspec.defstruct("FeatureEvent", fields, kw_only=True, gc=False)
 
 
-def _by_name(names: Sequence[str], cell: Any) -> type[Any]:
+def _by_name(types: Mapping[str, Any]) -> type[Any]:
     """Features by name: the needed ones alone, NaN where absent; all others are skipped unread."""
-    fields = [(f"f{i}", cell, _NAN) for i in range(len(names))]
-    rename = {f"f{i}": name for i, name in enumerate(names)}
+    fields = [(f"f{i}", cell, _NAN) for i, cell in enumerate(types.values())]
+    rename = {f"f{i}": name for i, name in enumerate(types)}
     return msgspec.defstruct("features", fields, rename=rename, gc=False)
 
 
@@ -281,6 +315,40 @@ def _picker(names: tuple[str, ...], columns: tuple[str, ...]) -> _Pick | None:
     if -1 in places or len(places) < 2:
         return lambda cells: tuple([_NAN if i < 0 else cells[i] for i in places])
     return itemgetter(*places)
+
+
+class _Codes(dict[str | float | None, float]):
+    """Codes of categories already met; NaN of what is null or absent. `places`: of categories in a row."""
+
+    def __init__(self, places: Sequence[int]) -> None:
+        super().__init__({None: _NAN, _NAN: _NAN})
+        self._places = tuple(places)
+
+    def __missing__(self, text: Any) -> float:
+        code = category_code(text)
+        if len(self) < _MAX_CODES:
+            self[text] = code
+        return code
+
+    def coded(self, cells: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The row with codes in the place of text."""
+        row = list(cells)
+        for place in self._places:
+            row[place] = self[row[place]]
+        return tuple(row)
+
+
+def _category(name: str, value: Any) -> float | None:
+    """The code of a category; None where it is null, NaN where it is absent.
+
+    Raises:
+        Rejected: ill_typed.
+    """
+    if value is None or value is _NAN:
+        return value
+    if not isinstance(value, str):
+        raise Rejected("ill_typed", f"feature {name!r} is needed as text, got {type(value).__name__}")
+    return category_code(value)
 
 
 def _cell(name: str, value: Any) -> float | None:
@@ -316,6 +384,17 @@ def _price(name: str, value: float | str | None) -> float:
     if not math.isfinite(number):
         raise Rejected("non_finite", f"`{name}` is not finite: {value[:40]!r}")
     return number
+
+
+def _store_counts(
+    rows: int, told: Sequence[tuple[int, int | None, int]]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Hits and lookups by row, 0 where they were not said."""
+    counts = np.zeros((2, rows), np.int64)
+    for row, hits, lookups in told:
+        if hits is not None and 0 <= hits <= lookups <= MAX_LOOKUPS:
+            counts[0, row], counts[1, row] = hits, lookups
+    return counts[0], counts[1]
 
 
 def _served(mark: NDArray[np.float64], prediction: NDArray[np.float64]) -> NDArray[np.int8]:

@@ -74,6 +74,17 @@ def _splitmix64(x: NDArray[np.uint64]) -> NDArray[np.uint64]:
     return mixed
 
 
+def category_code(text: str) -> float:
+    """A category as a number: the upper 53 bits of `hash64`, a whole number that float64 holds exactly.
+
+    Two of 5,000 categories share a code with a chance of 1e-9.
+
+    >>> category_code("XNAS")
+    3226232225639168.0
+    """
+    return float(hash64(text.encode()) >> 11)
+
+
 def murmur2(key: bytes) -> int:
     """Kafka's Java key hash (`Utils.murmur2`, MurmurHash2 with seed 0x9747b28c), masked to 31 bits as its
     default partitioner does."""

@@ -74,6 +74,8 @@ def test_columns_are_those_of_the_architecture() -> None:
         "served": ("|i1", 1),
         "served_latency": ("<i8", 1),
         "served_prediction": ("<f8", 1),
+        "store_hits": ("<i8", 1),
+        "store_lookups": ("<i8", 1),
     }
 
 
