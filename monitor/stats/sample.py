@@ -105,17 +105,18 @@ class WindowSample:
         """
         if not pooled:
             return self._within
-        pairs = self._in_time
+        pairs = self.in_time
         pairs = pairs.take(stable_order(np.unique(pairs.symbol_key, return_inverse=True)[1]))
         return Ranks.of(None, pairs.a, pairs.b)
 
     @cached_property
     def _within(self) -> Ranks:
-        pairs = self._in_time
+        pairs = self.in_time
         return Ranks.of(pairs.symbol_key, pairs.a, pairs.b)
 
     @cached_property
-    def _in_time(self) -> Pairs:
+    def in_time(self) -> Pairs:
+        """The pairs in order of event time."""
         return self.pairs.take(np.argsort(self.pairs.ts, kind="stable"))
 
 
@@ -270,7 +271,7 @@ class PairSample:
                 self._HEADER.pack(self.seen, self.non_finite, len(pairs), symbols.size, flags),
                 self._KEY.pack(*self._threshold) if self._threshold is not None else b"",
                 symbols.astype("<u8").tobytes(),
-                index.astype(_index_type(symbols.size)).tobytes(),
+                index.astype(index_type(symbols.size)).tobytes(),
                 pairs.hash.astype("<u8").tobytes(),
                 pairs.ts.astype("<i8").tobytes(),
                 (single if narrow else sides.astype("<f8")).tobytes(),
@@ -296,7 +297,7 @@ class PairSample:
             side_type = "<f4" if flags & cls._SINGLE else "<f8"
             for dtype, count in (
                 ("<u8", symbol_count),
-                (_index_type(symbol_count), n),
+                (index_type(symbol_count), n),
                 ("<u8", n),
                 ("<i8", n),
                 (side_type, n),
@@ -319,5 +320,6 @@ class PairSample:
         return sample
 
 
-def _index_type(symbols: int) -> str:
+def index_type(symbols: int) -> str:
+    """The shortest unsigned integers that number so many symbols."""
     return "<u1" if symbols <= 1 << 8 else "<u2" if symbols <= 1 << 16 else "<u4"

@@ -10,10 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import monitor.stats
+from monitor.stats.agreement import Agreement
 from monitor.stats.binning import BinCounts, Binner
 from monitor.stats.counts import Counts
+from monitor.stats.cross_section import InstantSample
 from monitor.stats.histogram import LagHistogram, LatencyHistogram
 from monitor.stats.pane_statistic import PaneStatistic
+from monitor.stats.parity import Parity, Tolerance
 from monitor.stats.reference import freeze
 from monitor.stats.sample import PairSample
 from monitor.stats.slots import Slots
@@ -45,6 +48,17 @@ def feed_pairs(statistic, rows):
     )
 
 
+def feed_instants(statistic, rows):
+    instant = rows // 7
+    hash_ = instant.astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
+    sides = np.where(rows % 11, rows / 3, np.nan), rows * 0.5
+    statistic.update(hash_, instant, (rows % 7).astype(np.uint64), *sides)
+
+
+def feed_both(statistic, rows):
+    statistic.update(np.where(rows % 11, rows % 7 - 3.0, np.inf), (rows % 5 - 2.0) * 1e300)
+
+
 def feed_slots(statistic, rows):
     statistic.update(rows * 10**9, rows % 3 == 0)
 
@@ -56,6 +70,9 @@ STATISTICS = {
     "slots": (Slots, 10**10, feed_slots),
     "bins": (BinCounts, BINNER, feed_bins),
     "pairs": (PairSample, 10, feed_pairs),
+    "instants": (InstantSample, 10, feed_instants),
+    "agreement": (Agreement, (0.0, 0.5), feed_both),
+    "parity": (Parity, Tolerance(1e-5, 1e-5), feed_both),
 }
 distinct_rows = st.lists(st.integers(0, 10**6), unique=True, max_size=60)
 
