@@ -25,7 +25,7 @@ _BETS = tuple(2.0**-k for k in range(8))
 
 @dataclass(frozen=True, slots=True)
 class Harm:
-    """The hypothesis H0 that is tested: given the past, a block's clipped loss is at most `margin` on average.
+    """The hypothesis H0: given the past, a block's clipped loss is at most `margin` on average.
 
     A difference is always challenger minus incumbent, and loss = -difference: positive loss is bad for the
     challenger. Losses are clipped to +-`bound`. All in the unit of the loss.
@@ -76,10 +76,10 @@ class BettingTest:
     (Ville), whatever the distribution, and however often one looks: a rule says `above: 1/a`. It answers
     "is the challenger worse", counted from the start.
 
-    *E-detector* M, the mean over bets l = 0.5 / m * (1, 1/2 ... 1/128) of M_l = (M_l + b_t)(1 + l (x_t - m)): a
-    new gambler begins before every block (b_t = 1, Shiryaev-Roberts), but for those after a block without harm,
-    x_{t-1} <= m (b_t = 0): else M would grow by 1 a block on models that answer alike, and reach any threshold.
-    Under H0 the mean number of blocks to a value >= A is at least A: a rule says `above: A`. It
+    *E-detector* M, the mean over bets l = 0.5 / m * (1, 1/2 ... 1/128) of M_l = (M_l + b_t)(1 + l (x_t - m)):
+    a new gambler begins before every block (b_t = 1, Shiryaev-Roberts), but for those after a block without
+    harm, x_{t-1} <= m (b_t = 0); else M would grow by 1 a block on models that answer alike, and reach any
+    threshold. Under H0 the mean number of blocks to a value >= A is at least A: a rule says `above: A`. It
     answers "has the challenger become worse", and finds a change late in a long run far sooner than E does.
 
     H0 bounds the mean *given the past*: blocks that depend on each other break it, so that they must last at

@@ -27,11 +27,11 @@ _ROUNDING = 1e-12
 class BlockCorrelation:
     """The correlation of neighbours among the last 1,000 values, about the means before and after one change.
 
-    r = (sum (x_t - m_t)(x_{t-1} - m_{t-1}) / pairs) / (sum (x_t - m_t)^2 / n), m_t being the mean of the values
-    before the likeliest change of level, or of those from it on. About one mean for all, a change of level
-    would look like correlation, and silence a test at the very change that it is there to find; a level that
-    comes and goes, like days that differ, still raises r. The likeliest change is the cut that takes most
-    off the sum of squares.
+    r = (sum (x_t - m_t)(x_{t-1} - m_{t-1}) / pairs) / (sum (x_t - m_t)^2 / n), m_t being the mean of
+    the values before the likeliest change of level, or of those from it on: the cut that takes most off the
+    sum of squares. About one mean for all, a change of level would look like correlation, and silence a test
+    at the very change that it is there to find; a level that comes and goes, like days that differ, still
+    raises r.
 
     >>> alike, changed = BlockCorrelation(), BlockCorrelation()
     >>> for value in [1.0, 1.2, 1.4, 1.6, 1.4, 1.2] * 10: alike.take(value)
