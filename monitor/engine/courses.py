@@ -1,9 +1,13 @@
-"""`Course`: profit over a stretch of time: at its start, and highest. Knows no book and no window."""
+"""`Course`: profit over a stretch of time: at its start, and highest, and the rows it rests on.
+
+Knows no book and no window.
+"""
 
 from __future__ import annotations
 
 import msgspec
 
+from monitor.engine.panes import Offsets, cover
 from monitor.state.records import read_value
 
 
@@ -17,16 +21,21 @@ class Stretch(msgspec.Struct, frozen=True, array_like=True):
     opened: str
     high: str | None
     instants: int
+    offsets: Offsets = {}
 
 
 class Course:
-    """A stretch while it runs: profit in 1e-18 of the currency, from `start` (ns) on."""
+    """A stretch while it runs: profit in 1e-18 of the currency, from `start` (ns) on.
 
-    __slots__ = ("high", "instants", "opened", "start")
+    `offsets`: smallest and largest by input, of the rows in the finest panes that it touches.
+    """
+
+    __slots__ = ("high", "instants", "offsets", "opened", "start")
 
     def __init__(self, start: int, opened: int) -> None:
         self.start, self.opened, self.instants = start, opened, 0
         self.high: int | None = None
+        self.offsets: Offsets = {}
 
     @property
     def high_water(self) -> int:
@@ -41,7 +50,10 @@ class Course:
     def encode(self) -> bytes:
         """The stored form."""
         high = None if self.high is None else str(self.high)
-        return msgspec.msgpack.encode(Stretch(self.start, str(self.opened), high, self.instants))
+        stretch = Stretch(
+            self.start, str(self.opened), high, self.instants, dict(sorted(self.offsets.items()))
+        )
+        return msgspec.msgpack.encode(stretch)
 
     @staticmethod
     def decode(key: str, data: bytes) -> Course:
@@ -54,7 +66,7 @@ class Course:
         stretch = read_value(Stretch, key, data)
         course = Course(stretch.start, int(stretch.opened))
         course.high = None if stretch.high is None else int(stretch.high)
-        course.instants = stretch.instants
+        course.instants, course.offsets = stretch.instants, dict(stretch.offsets)
         return course
 
     @staticmethod
@@ -63,4 +75,6 @@ class Course:
         whole = Course(parts[0].start, parts[0].opened)
         whole.high = max((part.high for part in parts if part.high is not None), default=None)
         whole.instants = sum(part.instants for part in parts)
+        for part in parts:
+            cover(whole.offsets, part.offsets)
         return whole

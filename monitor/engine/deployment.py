@@ -166,6 +166,10 @@ class DeploymentFold:
         if changed:
             self._changed = at
         self.equity.take(at, missing=bool(missing))
+        for task in sorted(parts):
+            for partial in parts[task]:
+                for start, offsets in partial.covers():
+                    self.equity.cover(start, start + self.grid.pane, offsets)
         self._readings.take(at, missing=bool(missing))
         self._dirty = True
 

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from monitor.engine.courses import Course
-from monitor.engine.panes import pane_length
+from monitor.engine.panes import Offsets, cover, pane_length
 from monitor.engine.partials import BookState
 from monitor.errors import StateError
 from monitor.event_time.timing import DAY_NS
@@ -140,6 +140,20 @@ class EquitySequences:
             if known:
                 self._run(name, book, at, book.standing.profit, sound=not stale)
 
+    def cover(self, start: int, end: int, offsets: Offsets) -> None:
+        """Rows of the finest pane `[start, end)` so far, which the stretches that touch it rest on."""
+        for name, book in self._books.items():
+            touched = {f"course/{name}/{w}": c for w, c in book.courses.items() if c.start < end}
+            for length, ring in book.rings.items():
+                slot = start - start % length
+                if slot in ring:
+                    touched[f"ring/{name}/{length}/{slot}"] = ring[slot]
+            for key, course in touched.items():
+                before = dict(course.offsets)
+                cover(course.offsets, offsets)
+                if course.offsets != before:
+                    self._dirty.add(key)
+
     def _run(self, name: str, book: _Book, at: int, profit: int, *, sound: bool) -> None:
         for key, course in self._running(name, book, at, profit):
             if sound:
@@ -185,6 +199,11 @@ class EquitySequences:
     def tasks(self, book: str) -> Mapping[int, BookState]:
         """What each task last said of the book."""
         return self._books[book].tasks
+
+    def covered(self, name: str, window: Window, at: int) -> Offsets:
+        """Smallest and largest offset by input of the rows that a book's figures over a window rest on."""
+        _, course = self._course(name, window, at)
+        return dict(sorted(course.offsets.items())) if course is not None else {}
 
     def equity(self, name: str, at: int) -> Estimate:
         """Cash + quantity x mark, integer in 1e-18; on the last marks and flagged `stale` where they are."""

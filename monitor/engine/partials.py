@@ -6,9 +6,11 @@ of a commit says how far the task has come.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import msgspec
 
-from monitor.engine.panes import PaneBytes
+from monitor.engine.panes import Offsets, PaneBytes
 
 
 class Holding(msgspec.Struct, frozen=True, array_like=True):
@@ -51,6 +53,7 @@ class Partial(msgspec.Struct, frozen=True, array_like=True):
 
     `first`: the first instant of the task's grid, None before its first row. `idle`: none of its inputs had a
     row to offer. `digest`: of the configuration its panes were made under. `books`: None where unchanged.
+    `cover`: the open pane's start and its offsets so far, at the first instant after new rows.
     """
 
     deployment: str
@@ -62,6 +65,14 @@ class Partial(msgspec.Struct, frozen=True, array_like=True):
     books: dict[str, BookState] | None = None
     open: Open | None = None
     closed: tuple[Closed, ...] = ()
+    cover: tuple[int, Offsets] | None = None
+
+    def covers(self) -> Iterator[tuple[int, Offsets]]:
+        """Finest panes by start, with the smallest and largest offset of their rows so far."""
+        for pane in self.closed:
+            yield pane.start, pane.pane.offsets
+        if self.cover is not None:
+            yield self.cover
 
 
 _encoder = msgspec.msgpack.Encoder()

@@ -13,6 +13,7 @@ from monitor.engine.equity import EquitySequences, Window
 from monitor.engine.evidence import Evidence
 from monitor.engine.family import Labels, Metric
 from monitor.engine.grid import Grid
+from monitor.engine.panes import Offsets, cover
 from monitor.policy.docket import Proof
 from monitor.policy.rules import ACTIVE, Rule
 from monitor.stats.estimate import Estimate, Status
@@ -128,15 +129,21 @@ class Readings:
         )
 
     def prove(self, rule: Rule) -> Proof:
-        """What the value of a rule rests on: offsets of the panes of its window, or the books' sums.
-
-        Offsets are kept by pane: a metric of the books rests on the rows since its window began, to the tick,
-        which no set of panes covers; it names none rather than wrong ones.
-        """
+        """What the value of a rule rests on: offsets of the panes of its window, sums of the books."""
         family = BY_NAME[rule.metric]
-        if family.of is None or not isinstance(rule.window, int):
-            return Proof(self._sums(), {})
-        return Proof({}, self._evidence.window(rule.window, self._grid.schedule(family.every_ns)).offsets)
+        if family.of is not None and isinstance(rule.window, int):
+            view = self._evidence.window(rule.window, self._grid.schedule(family.every_ns))
+            return Proof({}, view.offsets)
+        labels = dict(rule.labels)
+        books = {book_key(labels["role"], labels["fills"])} if "fills" in labels else set()
+        if not books:
+            books = {book_key(role, PAPER) for role in (ACTIVE, labels["role"])}
+        # What a book holds now rests on everything since it began, or was promoted.
+        window: Window = rule.window or "promotion"  # type: ignore[assignment]
+        offsets: Offsets = {}
+        for book in books:
+            cover(offsets, self._equity.covered(book, window, self._at))
+        return Proof(self._sums(), dict(sorted(offsets.items())))
 
     def _sums(self) -> dict[str, object]:
         """Cash and value of every book, as decimal text."""

@@ -71,6 +71,7 @@ class TaskFold:
         self._pane = Pane(self._kinds, grid.pane)
         self._pane_start: int | None = None
         self._unsaid: set[str] = set()
+        self._covered = True
         self._said: int | None = None
         self._dirty = True
 
@@ -116,6 +117,7 @@ class TaskFold:
             self._digest,
             self._books.states(at),
             Open(self._grid.slot(at), self._pane.encode()),
+            cover=(self._grid.slot(at), dict(self._pane.offsets)),
         )
 
     def progress(self, watermark: int, idle: bool) -> Partial | None:
@@ -161,7 +163,7 @@ class TaskFold:
         """The next instant <= `instant` at which something may be due."""
         assert self._at is not None
         grid = self._grid
-        if self._books.touched:
+        if self._books.touched or not self._covered:
             return self._at + grid.tick
         if self._unsaid:
             return min(instant, self._at - self._at % grid.evaluation + grid.evaluation)
@@ -184,16 +186,19 @@ class TaskFold:
             self._pane = Pane(self._kinds, grid.pane)
             self._pane_start = None
             self._unsaid.clear()
-            self._dirty = True
+            self._covered = self._dirty = True
         elif at % grid.evaluation == 0 and self._pane_start is not None:
             due = {key for key in self._unsaid if at % self._every[key] == 0}
             if due:
                 opened = Open(self._pane_start, self._pane.encode(due))
                 self._unsaid -= due
-        if books is None and opened is None and not closed:
+        cover = None
+        if not self._covered and self._pane_start is not None:
+            cover, self._covered = (self._pane_start, dict(self._pane.offsets)), True
+        if books is None and opened is None and cover is None and not closed:
             return None
         return Partial(
-            self._deployment, self._task, at, self._first, idle, self._digest, books, opened, closed
+            self._deployment, self._task, at, self._first, idle, self._digest, books, opened, closed, cover
         )
 
     def _take(
@@ -207,18 +212,13 @@ class TaskFold:
             self._first = (begins // tick + 1) * tick
             self._at = self._first - tick
         self._pass(begins // tick * tick, out, idle)
-        self._trade(part, answers, out, idle)
         self._pane_start = self._grid.slot(begins)
+        self._trade(part, answers, out, idle)
         batch = Batch.of(part, answers)
         derived: dict[str, Table] = {}
         for memory in self._memories:
             derived.update(memory.take(batch))
         self._feed(replace(batch, derived=derived))
-        for stream, table in part.items():
-            offsets = table["offset"]
-            cover(
-                self._pane.offsets, {f"{stream}-{self._partition}": (int(offsets.min()), int(offsets.max()))}
-            )
 
     def _expire(self, at: int) -> None:
         """What waited in vain until `at`, an instant of evaluation, belongs to the slice that ends there."""
@@ -241,28 +241,34 @@ class TaskFold:
         self, part: dict[str, Table], answers: Mapping[str, Scores], out: list[Partial], idle: bool
     ) -> None:
         """Books tick by tick; orders that the ledger knew become duplicates in `part`."""
-        features, orders = part.get("features"), part.get("orders")
-        ticks: dict[int, tuple[slice, slice]] = {}
-        none = slice(0, 0)
-        if features is not None:
-            ticks = {at: (rows, none) for at, rows in _runs(features["eff"] // self._grid.tick)}
-        if orders is not None:
-            for at, rows in _runs(orders["eff"] // self._grid.tick):
-                ticks[at] = (ticks[at][0] if at in ticks else none, rows)
+        ticks: dict[int, dict[str, slice]] = {}
+        for stream, table in part.items():
+            for at, rows in _runs(table["eff"] // self._grid.tick):
+                ticks.setdefault(at, {})[stream] = rows
         again: list[int] = []
         for at in sorted(ticks):
-            mine, theirs = ticks[at]
+            rows_of = ticks[at]
             self._pass(at * self._grid.tick, out, idle)
+            self._cover(part, rows_of)
+            mine, theirs = rows_of.get("features"), rows_of.get("orders")
             known = self._books.trade(
-                features.take(mine) if features is not None and mine is not none else None,
-                orders.take(theirs) if orders is not None and theirs is not none else None,
-                {role: scores.take(mine) for role, scores in answers.items()},
+                part["features"].take(mine) if mine is not None else None,
+                part["orders"].take(theirs) if theirs is not None else None,
+                {role: scores.take(mine) for role, scores in answers.items()} if mine is not None else {},
             )
-            again += [theirs.start + row for row in known]
-        if orders is not None and again:
-            fate = orders["fate"].copy()
+            again += [theirs.start + row for row in known] if theirs is not None else []
+        if again:
+            fate = part["orders"]["fate"].copy()
             fate[again] = Fate.DUPLICATE
-            part["orders"] = orders.with_columns(fate=fate)
+            part["orders"] = part["orders"].with_columns(fate=fate)
+
+    def _cover(self, part: Mapping[str, Table], rows_of: Mapping[str, slice]) -> None:
+        """The offsets of a tick's rows."""
+        for stream, rows in rows_of.items():
+            offsets = part[stream]["offset"][rows]
+            name = f"{stream}-{self._partition}"
+            cover(self._pane.offsets, {name: (int(offsets.min()), int(offsets.max()))})
+        self._covered = False
 
     def records(self) -> dict[str, bytes | None]:
         """State records changed since the last call; None = deleted."""
@@ -295,6 +301,7 @@ class TaskFold:
                 encoded = read_value(PaneBytes, "pane", records["pane"])
                 self._pane = Pane.decode(encoded, self._kinds, self._grid.pane)
                 self._pane_start, self._unsaid = state.pane_start, set(self._pane.statistics)
+                self._covered = self._pane_start is None
         of: dict[str, dict[str, bytes]] = {"": {}}
         for key, data in records.items():
             if key.startswith(_MEMORY):

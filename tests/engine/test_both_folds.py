@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 import numpy as np
+import orjson
 import pytest
 from engine_cases import MS, RULES, START, House, S, cuts, fold1, made_up, told
 from hypothesis import given, settings
@@ -81,7 +82,8 @@ def test_an_open_pane_is_said_only_where_a_statistic_is_due_and_new():
 
 @pytest.mark.parametrize("restarted", [False, True])
 def test_what_is_not_said_yet_is_said_where_it_is_due_once_even_after_a_restart(restarted):
-    house, rows = House(windows_ns=(3600 * S,)), made_up(5, seconds=0.3, n=20, fills=0)
+    house = House(windows_ns=(3600 * S,), memories=tuple)
+    rows = made_up(5, seconds=0.3, n=20, fills=0)
     ends = [START + ms * MS for ms in (500, 1500, 70_000)]
     *spoken, _ = fold1(house, rows, ends[-1], ends, restart=frozenset(ends[:1] if restarted else []))
     opens = [(p.at - START, set(p.open.pane.statistics)) for said in spoken for p in said if p.open]
@@ -115,3 +117,25 @@ def test_executions_that_the_ledger_knows_count_as_duplicates_however_they_were_
     assert repeats > 3
     duplicates = int((rows.orders["fate"] == 4).sum())
     assert results[0][2] == duplicates + repeats
+
+
+@pytest.mark.parametrize("house", [House(), House(windows_ns=(300 * S, 3600 * S), rules=COARSE)])
+def test_inputs_of_a_decision_are_the_offsets_of_all_rows_in_the_panes_of_its_window(house):
+    seen = set()
+    for seed in range(4):
+        rows = made_up(seed)
+        for event in map(orjson.loads, told(house, rows, END, tasks=2).events.splitlines()):
+            data = event["data"]
+            pane = house.grid.pane
+            if data["rule"] == "effect":
+                continue  # its window begins with the rings' first pane, not at `from_ns`
+            low, high = data["from_ns"] // pane * pane, data["to_ns"]
+            expected = {}
+            for stream, table in (("features", rows.features), ("orders", rows.orders)):
+                offsets = table["offset"][(table["eff"] >= low) & (table["eff"] < high)]
+                if len(offsets):
+                    expected[f"{stream}-0"] = [int(offsets.min()), int(offsets.max())]
+            if data["status"] != "unknown":
+                assert data["inputs"] == expected, data["rule"]
+                seen.add(data["rule"])
+    assert {"loss", "errors"} <= seen
