@@ -15,17 +15,27 @@ T = TypeVar("T")
 class WindowView:
     """The panes of one window at one instant: `[from_ns, to_ns)`, closed ones and the open one.
 
+    `starts`: of the panes; each ends where the next begins, or with its length, the last with the window.
     `filled_ns`: since when it can hold rows: later than `from_ns` while the deployment is younger than the
     window.
     """
 
     kinds: Mapping[str, Kind]
     panes: tuple[Pane, ...]
+    starts: tuple[int, ...]
     from_ns: int
     to_ns: int
     filled_ns: int
     _joined: dict[str, Any] = field(default_factory=dict)
     _made: dict[tuple[str, Callable[..., Any]], Any] = field(default_factory=dict)
+    _once: dict[Callable[..., Any], Any] = field(default_factory=dict)
+
+    def once(self, make: Callable[[WindowView], T]) -> T:
+        """What `make` makes of the window; made once for all metrics that ask with the same function."""
+        if make not in self._once:
+            self._once[make] = make(self)
+        made: T = self._once[make]
+        return made
 
     def statistic(self, key: str) -> Any | None:
         """The statistic over the whole window; None when no pane has it."""
@@ -101,12 +111,14 @@ class Rings:
         ring = self._rings[length]
         # After a restart a coarse pane may begin before `since`, but holds nothing older.
         lowest = start // length * length
-        panes = [ring[key] for key in sorted(ring) if lowest <= key < to_ns]
+        starts = [key for key in sorted(ring) if lowest <= key < to_ns]
+        panes = [ring[key] for key in starts]
         if opened is not None:
             panes.append(opened)
+            starts.append(to_ns // opened.length_ns * opened.length_ns)
         from_ns = min(start, to_ns)
         filled = from_ns if self.begun is None else min(max(from_ns, self.begun), to_ns)
-        return WindowView(self._kinds, tuple(panes), from_ns, to_ns, filled)
+        return WindowView(self._kinds, tuple(panes), tuple(starts), from_ns, to_ns, filled)
 
     def drop(self, now: int) -> None:
         """Forget panes that no window reaches any more."""
