@@ -11,6 +11,7 @@ def main() -> None:
     from monitor.cli.check import check
     from monitor.cli.demo import demo
     from monitor.cli.events import events
+    from monitor.cli.metrics import metrics
     from monitor.cli.pack import pack
     from monitor.cli.record import record
     from monitor.cli.replay import replay
@@ -25,6 +26,6 @@ def main() -> None:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    for command in (run, demo, replay, record, check, pack, baseline, events, schema):
+    for command in (run, demo, replay, record, check, pack, baseline, events, metrics, schema):
         app.command()(command)
     app()
