@@ -32,7 +32,9 @@ class Family:
     `nobody`.
 
     `of(scope)` yields labels and value functions of the pane metrics; None for metrics of the books, which
-    are made from equity at instants. `every_ns`: shortest useful schedule, 0 = every evaluation.
+    are made from equity at instants. `every_ns`: shortest useful schedule, 0 = every evaluation. `kinds`: of
+    the outputs of models that have it, () where all have; `stream`: the optional input it is made of.
+    `made_of`: what its documentation is in: statistics, or functions that read them.
     """
 
     name: str
@@ -42,6 +44,16 @@ class Family:
     every_ns: int
     meaning: str
     of: Callable[[Scope], Series] | None
+    heavy: bool = False
+    """Whether a value takes milliseconds: it may then be made in another thread."""
+    kinds: tuple[str, ...] = ()
+    stream: str = ""
+    made_of: tuple[Any, ...] = ()
+
+    @property
+    def group(self) -> str:
+        """The module of `measures` that it lies in; `books` for metrics of books."""
+        return "books" if self.of is None else self.of.__module__.rpartition(".")[2]
 
 
 @dataclass(frozen=True, slots=True)
