@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -14,10 +14,11 @@ from monitor.daemon.group import Group
 from monitor.engine.catalogue import BY_NAME
 from monitor.engine.deployment import DeploymentFold
 from monitor.engine.family import Labels, seconds_text
+from monitor.engine.measures.errors import FATES
 from monitor.engine.readings import Value
+from monitor.stats.counts import Counts
 from monitor.stats.estimate import Estimate
 from monitor.trading.units import InstrumentUnits, format_money
-from monitor.transport.contract import INPUTS
 
 
 def report(group: Group, folds: Mapping[str, DeploymentFold], as_of_ns: Mapping[str, int]) -> bytes:
@@ -26,8 +27,7 @@ def report(group: Group, folds: Mapping[str, DeploymentFold], as_of_ns: Mapping[
     body = {
         "platform": _platform(),
         "deployments": {
-            name: _deployment(fold, as_of_ns[name], units, group.deployments[name].settings.windows_ns)
-            for name, fold in folds.items()
+            name: _deployment(fold, as_of_ns[name], units, group.streams) for name, fold in folds.items()
         },
     }
     return orjson.dumps(body, option=orjson.OPT_SORT_KEYS | orjson.OPT_INDENT_2)
@@ -42,7 +42,7 @@ def series(name: str, labels: Labels, window: int | str | None = None) -> str:
 
 
 def _deployment(
-    fold: DeploymentFold, as_of_ns: int, units: Mapping[str, InstrumentUnits], windows: tuple[int, ...]
+    fold: DeploymentFold, as_of_ns: int, units: Mapping[str, InstrumentUnits], streams: Sequence[str]
 ) -> dict[str, Any]:
     return {
         "as_of_ns": as_of_ns,
@@ -50,7 +50,7 @@ def _deployment(
         "books": _books(fold, units),
         "latches": fold.decider.latches.states,
         "epoch": fold.decider.latches.epoch,
-        "counts": _counts(fold),
+        "counts": _counts(fold, streams),
     }
 
 
@@ -97,16 +97,15 @@ def _books(fold: DeploymentFold, units: Mapping[str, InstrumentUnits]) -> dict[s
     return books
 
 
-def _counts(fold: DeploymentFold) -> dict[str, int]:
-    """Fates by stream over the whole input, and rejections by reason; what never happened is left out."""
+def _counts(fold: DeploymentFold, streams: Sequence[str]) -> dict[str, int]:
+    """Fates by stream over the whole input, zeros too, and rejections by reason, of those that there were."""
     out: dict[str, int] = {}
-    for stream in INPUTS:
-        fates = fold.totals.get(f"fates/{stream}")
-        for fate in fates.spec if fates else ():
-            assert fates is not None
-            if fates[fate]:
-                out[series(fate, (("stream", stream),))] = fates[fate]
-        rejected = fold.totals.get(f"rejected/{stream}")
+    totals = fold.totals
+    for stream in streams:
+        fates = totals.get(f"fates/{stream}", Counts(FATES))
+        for fate in FATES:
+            out[series(fate, (("stream", stream),))] = fates[fate]
+        rejected = totals.get(f"rejected/{stream}")
         for reason in rejected.spec if rejected else ():
             assert rejected is not None
             if rejected[reason]:

@@ -75,7 +75,10 @@ def psi(distribution, column):
 
 
 def test_every_row_is_counted_once(run, report, predictions):
-    assert report["counts"] == {"accepted{stream=features}": 51_310, "accepted{stream=orders}": 881}
+    assert {key: n for key, n in report["counts"].items() if n} == {
+        "accepted{stream=features}": 51_310,
+        "accepted{stream=orders}": 881,
+    }
     assert (run / "out" / "dead-letters.jsonl").read_bytes() == b""
     ids = [event["event_id"] for event in lines(run / "features.jsonl")]
     assert Counter(p["event_id"] for p in predictions) == Counter(ids)
