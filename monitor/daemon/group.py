@@ -34,8 +34,9 @@ from monitor.policy.audit import Subjects
 from monitor.policy.decider import Decider
 from monitor.policy.rules import Grids, Policy, Rule
 from monitor.settings.configuration import Settings
-from monitor.settings.deployment import Deployment
+from monitor.settings.deployment import Deployment, FilterSettings
 from monitor.settings.digest import config_sha256, policy_sha256
+from monitor.stats.parity import Tolerance
 from monitor.stats.reference import Reference, load_reference
 from monitor.trading.books import BookRules, BookSet, book_key
 from monitor.trading.ledger import LedgerRules
@@ -46,6 +47,7 @@ from monitor.transport.contract import FEATURES, ORDERS, OUTCOMES
 from monitor.wire.features import FeatureDecoder, FeatureSpace
 from monitor.wire.gate import Plugin, load_plugin
 from monitor.wire.keys import feature_schema_crc32
+from monitor.wire.messages import ExecutionReport
 from monitor.wire.orders import OrderDecoder
 from monitor.wire.outcomes import OutcomeDecoder
 from monitor.wire.symbols import SymbolTable
@@ -107,7 +109,7 @@ class Deployed:
             self.grid,
             self.sources,
             tuple(memories(self.scope)),
-            TaskBooks(BookSet((), self.scope.roles, rules), self._matches, self.listed),
+            TaskBooks(BookSet((), self.scope.roles, rules), self.scope.mine, self.listed),
         )
 
     def deployment_fold(self) -> DeploymentFold:
@@ -129,10 +131,6 @@ class Deployed:
         return DeploymentFold(
             self.grid, self.sources, self.catalogue, self.settings.windows_ns, equity, decider
         )
-
-    def _matches(self, report: Any) -> bool:
-        wanted = self.settings.filter
-        return wanted.strategy in (None, report.strategy) and wanted.account in (None, report.account)
 
 
 class Group:
@@ -287,6 +285,12 @@ class Group:
             reference=reference,
             columns=tuple(place[feature] for feature in reference.features) if reference else (),
             artifacts={role: model.artifact.sha256 for role, model in models.items()},
+            kinds={role: model.manifest.kind for role, model in models.items()},
+            evaluation_ns=grid.evaluation,
+            parity=Tolerance(deployment.parity.atol, deployment.parity.rtol),
+            lateness_ns=self.timing.allowed_lateness,
+            join_window_ns=self.timing.join_window,
+            mine=_matching(deployment.filter),
         )
         catalogue = Catalogue(scope)
         books = (book_key("active", "real"), *(book_key(role, "paper") for role in scope.roles))
@@ -353,6 +357,12 @@ class Group:
         return Policy(policy.name, tuple(expanded), policy.sha256).bind(
             Grids(grid.tick, grid.evaluation), shortest, money
         )
+
+
+def _matching(wanted: FilterSettings) -> Callable[[ExecutionReport], bool]:
+    return lambda report: (
+        wanted.strategy in (None, report.strategy) and wanted.account in (None, report.account)
+    )
 
 
 def _labels_of(metric: str, catalogue: Catalogue, books: Sequence[str]) -> list[Labels]:

@@ -5,16 +5,22 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import orjson
 
+from monitor.engine.drift_rules import DriftRules
 from monitor.engine.panes import Kind
 from monitor.engine.rows import Scores
+from monitor.engine.skill_rules import Forward, LabelJoin
 from monitor.event_time.timing import FOLDED
+from monitor.stats.parity import Tolerance
 from monitor.stats.reference import Reference
+from monitor.wire.messages import ExecutionReport
 from monitor.wire.table import Table
+
+T = TypeVar("T")
 
 NO_ROWS = Table({})
 
@@ -25,6 +31,9 @@ class Scope:
 
     `columns`: of each feature of the reference, its place in the feature space; `artifacts`: SHA-256 of the
     model by role; `limits_ns`: named latency limits; `rank_k`: pairs a window's sample holds.
+    `lateness_ns`, `join_window_ns`: of the configuration's `event_time`; `mine`: whether an execution report
+    of a shared stream is the deployment's. `kinds`: what the model of a role puts out (`return probability
+    class score`); `forward`, `labels`: how skill is measured, where it is; `drift`: what counts as drift.
     """
 
     roles: tuple[str, ...]
@@ -35,6 +44,25 @@ class Scope:
     reference: Reference | None
     columns: tuple[int, ...]
     artifacts: Mapping[str, str]
+    lateness_ns: int
+    join_window_ns: int
+    mine: Callable[[ExecutionReport], bool]
+    kinds: Mapping[str, str] = field(default_factory=dict)
+    forward: Forward | None = None
+    labels: LabelJoin | None = None
+    drift: DriftRules = field(default_factory=DriftRules)
+    _once: dict[Callable[..., Any], Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, make: Callable[[Scope], T]) -> T:
+        """What `make` makes of it; made once for all measures that ask with the same function."""
+        if make not in self._once:
+            self._once[make] = make(self)
+        made: T = self._once[make]
+        return made
+    evaluation_ns: int = 10**9
+    """Between two evaluations."""
+    parity: Tolerance = Tolerance(1e-5, 1e-5)
+    """Within which production's recorded answers must come out again."""
 
     @property
     def shadows(self) -> tuple[str, ...]:

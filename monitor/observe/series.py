@@ -27,8 +27,10 @@ SUFFIXES = {
     "seconds": "_seconds",
     "fraction": "_ratio",
     "per second": "_per_second",
+    "count": "",
     "correlation": "",
     "nats": "",
+    "prediction": "",
     "money": "",
 }
 """By unit of the catalogue; money is in the currency that `deployment_info` names."""

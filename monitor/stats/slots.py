@@ -66,6 +66,14 @@ class Slots:
         """Slots in which something was answered."""
         return self._answered.bit_count()
 
+    def blocks(self, most: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Slots with demand, in order, cut into at most `most` parts: by part, how many were answered, and
+        how many there are."""
+        size = self._demanded.bit_length()
+        answered = _unpacked(self._answered, size)[_unpacked(self._demanded, size) == 1]
+        starts = np.unique(np.arange(most) * answered.size // most)[: answered.size]
+        return np.add.reduceat(answered, starts), np.diff(starts, append=answered.size)
+
     def merge(self, other: Self) -> None:
         """Add the slots of `other`, which are as long."""
         if self.spec != other.spec:

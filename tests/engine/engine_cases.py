@@ -33,9 +33,9 @@ from monitor.trading.ledger import LedgerRules
 from monitor.trading.marks import MarkRules
 from monitor.trading.paper import PaperRules
 from monitor.trading.units import InstrumentUnits
-from monitor.wire.keys import hash64
-from monitor.wire.messages import ExecutionReport
-from monitor.wire.table import Table
+from monitor.wire.keys import hash64, hash64_many
+from monitor.wire.messages import ExecutionReport, Tags
+from monitor.wire.table import NO_TIME, Table
 
 S = 1_000_000_000
 MS = S // 1000
@@ -109,6 +109,11 @@ class House:
             reference=REFERENCE,
             columns=(0, 1),
             artifacts={role: role * 8 for role in ROLES},
+            kinds=dict.fromkeys(ROLES, "return"),
+            evaluation_ns=self.evaluation,
+            lateness_ns=200 * MS,
+            join_window_ns=5 * S,
+            mine=lambda report: report.strategy == "mine",
         )
 
     def fold1(self, task: int = 0) -> TaskFold:
@@ -121,7 +126,7 @@ class House:
                 PaperRules(Decimal(1), holding_ns=300 * MS, fee_bps=Decimal(1)),
             ),
         )
-        task_books = TaskBooks(books, lambda report: report.strategy == "mine", lambda n: UNITS[n:])
+        task_books = TaskBooks(books, self.scope.mine, lambda n: UNITS[n:])
         return TaskFold(
             "d",
             task,
@@ -214,7 +219,7 @@ def made_up(seed: int, seconds: float = 20.0, n: int = 300, fills: int = 40) -> 
             "reason": np.where(fate == Fate.REJECTED, rng.integers(1, 4, n), 0).astype(np.int8),
             "symbol": symbol,
             "symbol_key": np.array([hash64(s.encode()) for s in SYMBOLS], np.uint64)[symbol],
-            "sample_key": rng.integers(0, 2**63, n).astype(np.uint64),
+            "sample_key": hash64_many([f"x{i}" for i in range(n)]),
             "values": rng.choice([0.0, 1.0, 5.0, np.nan, np.inf], (n, 2)) + rng.normal(size=(n, 2)),
             "bid": np.where(quoted, np.round(middle - spread / 2, 2), np.nan),
             "ask": np.where(quoted, np.round(middle + spread / 2, 2), np.nan),
@@ -223,7 +228,27 @@ def made_up(seed: int, seconds: float = 20.0, n: int = 300, fills: int = 40) -> 
             "served_latency": rng.choice([-1, 1_000, 5 * MS, 600 * MS, 2**63 - 1], n).astype(np.int64),
         }
     )
-    return Rows(features, _orders(rng, seconds, fills), _scores(rng, n))
+    orders = _orders(rng, seconds, fills, features)
+    features, orders = _stamped(rng, features), _stamped(rng, orders)
+    scores = _scores(rng, n)
+    recorded = _recorded(np.random.default_rng([seed, n]), scores["active"].value)
+    return Rows(features.with_columns(served_prediction=recorded), orders, scores)
+
+
+def _recorded(rng: np.random.Generator, again: np.ndarray) -> np.ndarray:
+    """What production answered: mostly what comes out again, sometimes nearly, else something else or nothing."""
+    off = rng.choice([0.0] * 6 + [1e-6, 1e-3, np.nan], again.size)
+    return np.where(np.isnan(again), 0.5, again + off * rng.normal(size=again.size))
+
+
+def _stamped(rng: np.random.Generator, rows: Table) -> Table:
+    """Some rows of a log that stamps none, some behind their input's front."""
+    lag = rng.choice([-3 * MS, 0, 40 * MS, 2 * S], len(rows))
+    behind = rng.choice([-500 * MS, -200 * MS, -150 * MS, 0, 3 * S], len(rows))
+    return rows.with_columns(
+        record_ts=np.where(rng.random(len(rows)) < 0.2, NO_TIME, rows["ts"] + lag),
+        bound_before=np.where(rng.random(len(rows)) < 0.1, NO_TIME, rows["ts"] + behind),
+    )
 
 
 def _times(rng: np.random.Generator, seconds: float, n: int) -> np.ndarray:
@@ -232,13 +257,13 @@ def _times(rng: np.random.Generator, seconds: float, n: int) -> np.ndarray:
     return times // step * step
 
 
-def _orders(rng: np.random.Generator, seconds: float, n: int) -> Table:
+def _orders(rng: np.random.Generator, seconds: float, n: int, features: Table) -> Table:
     eff = START + np.sort(_times(rng, seconds, n))
     reports = np.empty(n, object)
     for i in range(n):
         # Every fifth repeats an execution of before: the ledger knows it, however long ago it was.
         known = i >= 10 and i % 5 == 0
-        reports[i] = reports[int(rng.integers(0, i))] if known else _report(rng, i, int(eff[i]))
+        reports[i] = reports[int(rng.integers(0, i))] if known else _report(rng, i, int(eff[i]), features)
     fate = rng.choice([Fate.ACCEPTED] * 8 + [Fate.LATE_APPLIED, Fate.DUPLICATE], n).astype(np.int8)
     return Table(
         {
@@ -247,20 +272,24 @@ def _orders(rng: np.random.Generator, seconds: float, n: int) -> Table:
             "ts": eff,
             "fate": fate,
             "reason": np.zeros(n, np.int8),
+            "symbol_key": np.array([hash64(report.symbol.encode()) for report in reports], np.uint64),
             "report": reports,
         }
     )
 
 
-def _report(rng: np.random.Generator, i: int, ts: int) -> ExecutionReport:
+def _report(rng: np.random.Generator, i: int, ts: int, features: Table) -> ExecutionReport:
+    row = int(np.searchsorted(features["eff"], ts + rng.integers(-2 * S, 2 * S))) % len(features)
     quantity = Decimal(int(rng.integers(1, 400))) / 10
     price = Decimal(str(round(100 + float(rng.normal(0, 0.5)), 2)))
     return ExecutionReport(
         order_id=f"o{i}",
         exec_id=f"e{i}",
         ts_ns=ts,
-        symbol=SYMBOLS[int(rng.integers(0, len(SYMBOLS)))],
-        kind="new" if rng.random() < 0.1 else "fill",
+        symbol=SYMBOLS[int(features["symbol"][row])],
+        kind="new" if rng.random() < 0.3 else "fill",
+        feature_event_id=None if rng.random() < 0.1 else f"x{row}" if rng.random() < 0.8 else "nowhere",
+        tags=Tags(inference_latency_ms=float(rng.choice([-1.0, 0.4, 30.0]))) if rng.random() < 0.5 else None,
         side=str(rng.choice(["buy", "sell"])),
         last_quantity=quantity,
         last_price=price,

@@ -60,3 +60,14 @@ def test_slots_of_different_lengths_or_decades_apart_do_not_merge():
         slots.merge(later)
     with pytest.raises(ValueError, match="different specifications"):
         slots.merge(Slots(S))
+
+
+@given(rows, st.integers(1, 60))
+def test_blocks_hold_every_slot_with_demand_once(of_rows, most):
+    if not of_rows:
+        return
+    slots = slots_of(of_rows)
+    answered, demanded = slots.blocks(most)
+    assert len(demanded) == min(most, slots.demanded)
+    assert (int(answered.sum()), int(demanded.sum())) == (slots.answered, slots.demanded)
+    assert demanded.max() - demanded.min() <= 1
