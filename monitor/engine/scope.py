@@ -11,12 +11,13 @@ import numpy as np
 import orjson
 
 from monitor.engine.drift_rules import DriftRules
-from monitor.engine.panes import Kind
+from monitor.engine.panes import Kind, pane_length
 from monitor.engine.rows import Scores
 from monitor.engine.skill_rules import Forward, LabelJoin
 from monitor.event_time.timing import FOLDED
 from monitor.stats.parity import Tolerance
 from monitor.stats.reference import Reference
+from monitor.stats.sample import cap_for
 from monitor.wire.messages import ExecutionReport
 from monitor.wire.table import Table
 
@@ -51,6 +52,10 @@ class Scope:
     forward: Forward | None = None
     labels: LabelJoin | None = None
     drift: DriftRules = field(default_factory=DriftRules)
+    evaluation_ns: int = 10**9
+    """Between two evaluations."""
+    parity: Tolerance = Tolerance(1e-5, 1e-5)
+    """Within which production's recorded answers must come out again."""
     _once: dict[Callable[..., Any], Any] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, make: Callable[[Scope], T]) -> T:
@@ -59,10 +64,6 @@ class Scope:
             self._once[make] = make(self)
         made: T = self._once[make]
         return made
-    evaluation_ns: int = 10**9
-    """Between two evaluations."""
-    parity: Tolerance = Tolerance(1e-5, 1e-5)
-    """Within which production's recorded answers must come out again."""
 
     @property
     def shadows(self) -> tuple[str, ...]:
@@ -138,3 +139,18 @@ def _summed(panes: Sequence[Any]) -> Any:
 def plain(statistic: Any, spec: Any) -> Kind:
     """The kind of a statistic that is made from `spec` and whose windows are sums of panes."""
     return Kind(lambda _: statistic(spec), lambda data, _: statistic.from_bytes(data, spec), _summed)
+
+
+def sampled(scope: Scope, statistic: Any, k: int) -> Kind:
+    """The kind of a bottom-k sample that holds `k` rows a window."""
+    longest = {pane_length(w): w for w in sorted(scope.windows_ns, reverse=True)}
+
+    def cap(length_ns: int) -> int:
+        # The shortest window of a ring asks for the largest share of its panes.
+        return cap_for(k, length_ns, longest.get(length_ns, min(scope.windows_ns)))
+
+    return Kind(
+        lambda length: statistic(cap(length)),
+        lambda data, length: statistic.from_bytes(data, cap(length)),
+        lambda panes: statistic.join(panes, k),
+    )

@@ -123,6 +123,14 @@ class SampleSettings(Section):
     ks_features: Annotated[tuple[Name, ...], BeforeValidator(_ks_features)] = ()
 
 
+class ParitySettings(Section):
+    """When a recorded answer of production came out again: `|recorded - again| <= atol + rtol |recorded|`."""
+
+    atol: Number = Field(default=1e-5, ge=0)
+    """In units of the answers."""
+    rtol: Number = Field(default=1e-5, ge=0)
+
+
 class GridSettings(Section):
     """Grids of event time."""
 
@@ -165,6 +173,7 @@ class Deployment(Section):
     windows_ns: Windows = Field(default=(5 * MINUTE, HOUR), alias="windows")
     """Ascending."""
     samples: SampleSettings = Field(default_factory=SampleSettings)
+    parity: ParitySettings = Field(default_factory=ParitySettings)
     grids: GridSettings = Field(default_factory=GridSettings)
     policy: PolicySettings = PolicySettings(name="none")
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Sequence
 from typing import NamedTuple, Self
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import StateError
 from monitor.stats.agreement import distances
+from monitor.stats.differences import abs_difference
 from monitor.stats.estimate import Estimate, Status
 from monitor.stats.intervals import share_interval
+from monitor.stats.rank import rhos
+from monitor.stats.sample import WindowSample
 
 
 class Tolerance(NamedTuple):
@@ -121,3 +126,15 @@ def serving_parity(panes: Sequence[Parity], from_ns: int, to_ns: int) -> Estimat
             "non_finite": sum(pane.non_finite for pane in panes),
         },
     )
+
+
+def serving_difference(sample: WindowSample, q: float, from_ns: int, to_ns: int) -> Estimate:
+    """The quantile `q` of `|recorded - again|`, on the sample of a window, by `abs_difference`.
+
+    `extra` also holds `rank_correlation`, Spearman's rho of all recorded answers and their repetition, None
+    where a side is constant: a skew that keeps the order hurts a ranking strategy little.
+    """
+    found = abs_difference(sample, q, from_ns, to_ns)
+    rho = next(iter(rhos(sample.ranks(pooled=True))), math.nan)
+    extra = {**found.extra, "rank_correlation": None if math.isnan(rho) else rho}
+    return msgspec.structs.replace(found, extra=extra)
