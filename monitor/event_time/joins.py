@@ -24,7 +24,8 @@ Columns = Mapping[str, str]
 
 
 class _Slice(msgspec.Struct, frozen=True, array_like=True):
-    """Rows of one slice of time as bytes; `eff` from its start. A column that equals `eff` is left out."""
+    """Rows of one slice of time as bytes; `eff` from its start. A column that equals `eff` is left out;
+    floats are in 32 bits where that loses nothing."""
 
     keys: bytes
     eff: bytes
@@ -35,7 +36,8 @@ class _Slice(msgspec.Struct, frozen=True, array_like=True):
 class Pairs:
     """Row by row an event, a reference to it, and when they met: the later effective time, never falling.
 
-    The tables have `key`, `eff` and the columns that the join was asked to hold.
+    The tables have `key`, `eff` and the columns that the join was asked to hold; events also `paired`: a
+    reference had named it in an earlier call. References to one event are in folding order.
     """
 
     events: Table
@@ -48,10 +50,18 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Unpaired:
-    """How many rows of each side found nobody."""
+    """Rows of each side that found nobody, in no particular order, with `key`, `eff` and what is held."""
 
-    events: int
-    references: int
+    event_rows: Table
+    reference_rows: Table
+
+    @property
+    def events(self) -> int:
+        return len(self.event_rows)
+
+    @property
+    def references(self) -> int:
+        return len(self.reference_rows)
 
 
 class Join:
@@ -78,6 +88,24 @@ class Join:
         """Rows kept, of both sides."""
         return len(self._events) + len(self._waiting)
 
+    @property
+    def oldest(self) -> int | None:
+        """Effective time of the oldest row within the window; None where there is none."""
+        found = self._events.oldest(self._passed)
+        if len(self._waiting):
+            first = int(self._waiting["eff"][0])
+            found = first if found is None else min(found, first)
+        return found
+
+    @property
+    def newest(self) -> int | None:
+        """Effective time of the newest row; None where there is none."""
+        return max((int(eff.max()) for eff in self._times() if len(eff)), default=None)
+
+    def _times(self) -> Iterator[NDArray[np.int64]]:
+        yield from self._events.times()
+        yield self._waiting["eff"]
+
     def take(self, events: Table | None, references: Table | None) -> Pairs:
         """Rows folded next, of either side or both; returns the pairs they make, with those before them.
 
@@ -94,7 +122,7 @@ class Join:
         self._keep(asking, named, met)
         found = asking.take(met)
         at = np.maximum(found["eff"], rows["eff"])
-        order = np.argsort(at, kind="stable")
+        order = np.lexsort((met, at))
         return Pairs(rows.take(order), found.take(order), at[order])
 
     def _keep(self, asking: Table, named: NDArray[np.int64], met: NDArray[np.int64]) -> None:
@@ -114,13 +142,32 @@ class Join:
         """Time has passed to `instant`: rows that have waited longer than the window, since the last call."""
         until = instant - self._window
         if until <= self._passed:
-            return Unpaired(0, 0)
+            return Unpaired(self._events.none, _kept(None, self._columns))
         events = self._events.expire(self._passed, until)
-        gone = int(self._waiting["eff"].searchsorted(until))
-        self._dirty.update((self._waiting["eff"][:gone] // self._slice).tolist())
-        self._waiting = self._waiting.take(slice(gone, None))
+        references = self._waiting_before(until)
         self._passed = until
-        return Unpaired(events, gone)
+        return Unpaired(events, references)
+
+    def forget(self, limit: int) -> Unpaired:
+        """Keep about the newest `limit` rows of both sides: what is older goes, rows of one time together.
+
+        Returns:
+            What of it found nobody, and was not told by `expire`.
+        """
+        over = len(self) - limit
+        if over <= 0:
+            return Unpaired(self._events.none, _kept(None, self._columns))
+        times = np.concatenate(list(self._times()))
+        until = int(np.partition(times, over - 1)[over - 1]) + 1
+        return Unpaired(self._events.forget(self._passed, until), self._waiting_before(until))
+
+    def _waiting_before(self, until: int) -> Table:
+        """Takes out the references that have waited since before `until`."""
+        gone = int(self._waiting["eff"].searchsorted(until))
+        rows = self._waiting.take(slice(gone))
+        self._dirty.update((rows["eff"] // self._slice).tolist())
+        self._waiting = self._waiting.take(slice(gone, None))
+        return rows
 
     def records(self) -> dict[str, bytes | None]:
         """State records changed since the last call; None = deleted."""
@@ -211,8 +258,7 @@ class _Events:
                 asked = asked[~hit]
                 if not len(asked):
                     break
-        found = Table.concat(rows)
-        return np.concatenate(met), Table({c: found[c] for c in found if c != "paired"})
+        return np.concatenate(met), Table.concat(rows)
 
     def _search(self, eff: NDArray[np.int64], window: int, *, after: bool) -> Iterator[tuple[int, Table]]:
         """Slices and runs in which events for references at these times may lie, the likeliest first."""
@@ -234,19 +280,56 @@ class _Events:
                 runs[-2:] = [_by_key(runs[-2:])]
         return runs
 
-    def expire(self, since: int, until: int) -> int:
-        """Counts unpaired rows with `since` <= effective time < `until`; past slices are dropped."""
-        unpaired = 0
+    @property
+    def none(self) -> Table:
+        """No rows."""
+        return _kept(None, self._columns)
+
+    def times(self) -> Iterator[NDArray[np.int64]]:
+        """Effective times of all rows."""
+        for by in (self._runs, self._fresh):
+            for runs in by.values():
+                yield from (run["eff"] for run in runs)
+
+    def oldest(self, since: int) -> int | None:
+        """The smallest effective time from `since` on."""
         for number in sorted({*self._runs, *self._fresh}):
-            if number * self._slice >= until:
-                break
-            for run in self._settled(number):
-                eff = run["eff"]
-                unpaired += int(((eff >= since) & (eff < until) & ~run["paired"]).sum())
+            runs = [*self._runs.get(number, ()), *self._fresh.get(number, ())]
+            found = [int(eff.min()) for run in runs if len(eff := run["eff"][run["eff"] >= since])]
+            if found:
+                return min(found)
+        return None
+
+    def expire(self, since: int, until: int) -> Table:
+        """Unpaired rows with `since` <= effective time < `until`; past slices are dropped."""
+        unpaired = [self.none]
+        for number in self._before(until):
+            unpaired += self._unpaired(number, since, until)
             if (number + 1) * self._slice <= until:
                 del self._runs[number]
                 self._dirty.add(number)
-        return unpaired
+        return Table.concat(unpaired)
+
+    def forget(self, since: int, until: int) -> Table:
+        """The same, and all rows before `until` are dropped."""
+        unpaired = [self.none]
+        for number in self._before(until):
+            unpaired += self._unpaired(number, since, until)
+            kept = [run.take(np.flatnonzero(run["eff"] >= until)) for run in self._settled(number)]
+            self._runs[number] = [run for run in kept if len(run)]
+            if not self._runs[number]:
+                del self._runs[number]
+            self._dirty.add(number)
+        return Table.concat(unpaired)
+
+    def _before(self, until: int) -> list[int]:
+        """Slices that begin before `until`."""
+        return [n for n in sorted({*self._runs, *self._fresh}) if n * self._slice < until]
+
+    def _unpaired(self, number: int, since: int, until: int) -> Iterator[Table]:
+        for run in self._settled(number):
+            eff = run["eff"]
+            yield run.take(np.flatnonzero((eff >= since) & (eff < until) & ~run["paired"]))
 
     def records(self) -> dict[str, bytes | None]:
         """Records of slices changed since the last call."""
@@ -320,6 +403,11 @@ def _encode(rows: Table, start: int, columns: Columns) -> bytes:
 
 
 def _bytes(values: NDArray[Any], kind: str) -> bytes:
+    if kind == "f8":
+        with np.errstate(over="ignore", under="ignore"):
+            single = values.astype("<f4")
+        if np.array_equal(single.astype(np.float64), values, equal_nan=True):
+            return single.tobytes()
     return values.astype(np.dtype(kind).newbyteorder("<")).tobytes()
 
 
@@ -327,12 +415,16 @@ def _decode(data: bytes, start: int, columns: Columns) -> Table:
     found = msgspec.msgpack.decode(data, type=_Slice)
     key = _array(found.keys, "u8")
     eff = start + _array(found.eff, "u4" if len(found.eff) == 4 * len(key) else "u8").astype(np.int64)
-    kept = {
-        c: _array(found.columns[c], k) if c in found.columns else eff.astype(k) for c, k in columns.items()
-    }
+    kept = {c: eff.astype(kind) for c, kind in columns.items() if c not in found.columns}
+    for c, written in found.columns.items():
+        kept[c] = _array(written, _kind(written, columns[c], len(key))).astype(columns[c])
     if any(len(column) != len(key) for column in (eff, *kept.values())):
         raise ValueError("its columns are not equally long")
     return Table({"key": key, "eff": eff, **kept})
+
+
+def _kind(data: bytes, kind: str, n: int) -> str:
+    return "f4" if kind == "f8" and len(data) == 4 * n else kind
 
 
 def _array(data: bytes, kind: str) -> NDArray[Any]:

@@ -131,6 +131,37 @@ class ParitySettings(Section):
     rtol: Number = Field(default=1e-5, ge=0)
 
 
+class LabelSettings(Section):
+    """How predictions wait for their outcomes, where there is a topic of them."""
+
+    wait_ns: PositiveDuration | None = Field(default=None, alias="wait")
+    """The most event time between an event and its outcome; a minute more than the horizon of the active."""
+    limit: Whole = Field(default=1_000_000, ge=1)
+    """Rows that wait in a task: over it the oldest go, and are counted."""
+
+
+def _horizons(horizons: tuple[int, ...]) -> tuple[int, ...]:
+    if len(set(horizons)) < len(horizons):
+        raise mistake("a horizon is listed twice", "list each horizon once")
+    return horizons
+
+
+class SkillSettings(Section):
+    """Which returns predictions are held against: of mids over [t + lag, t + lag + horizon)."""
+
+    horizons_ns: Annotated[tuple[PositiveDuration, ...], AfterValidator(_horizons)] = Field(
+        default=(), alias="horizons"
+    )
+    """The first is that of all metrics but `ic_decay`; the horizon of the active, or 1m where it has none."""
+    lag_ns: Duration | None = Field(default=None, alias="lag")
+    """From prediction to position; `paper.latency`."""
+    cost_bps: Exact | None = None
+    """Of a round trip, spread included where it is to count; twice `paper.fee_bps` + `paper.slippage_bps`."""
+    limit: Whole = Field(default=20_000, ge=1)
+    """Predictions that wait for their returns, shared out to the instruments: beyond, a symbol's first ones
+    of each slot of time are taken."""
+
+
 class GridSettings(Section):
     """Grids of event time."""
 
@@ -174,6 +205,8 @@ class Deployment(Section):
     """Ascending."""
     samples: SampleSettings = Field(default_factory=SampleSettings)
     parity: ParitySettings = Field(default_factory=ParitySettings)
+    labels: LabelSettings = Field(default_factory=LabelSettings)
+    skill: SkillSettings = Field(default_factory=SkillSettings)
     grids: GridSettings = Field(default_factory=GridSettings)
     policy: PolicySettings = PolicySettings(name="none")
 
