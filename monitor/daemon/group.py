@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import msgspec
 import orjson
 
+from monitor.daemon.skill_scope import forward_of, label_join_of
 from monitor.engine.catalogue import BY_NAME, FAMILIES, Catalogue, memories, sources
 from monitor.engine.deployment import DeploymentFold
 from monitor.engine.equity import EquitySequences
@@ -291,10 +292,12 @@ class Group:
             lateness_ns=self.timing.allowed_lateness,
             join_window_ns=self.timing.join_window,
             mine=_matching(deployment.filter),
+            forward=forward_of(self.settings, deployment, models["active"].manifest),
+            labels=label_join_of(deployment, models["active"].manifest) if OUTCOMES in self.streams else None,
         )
         catalogue = Catalogue(scope)
         books = (book_key("active", "real"), *(book_key(role, "paper") for role in scope.roles))
-        policy = self._policy(name, deployment, catalogue, books, grid)
+        policy = self._policy(name, deployment, scope, catalogue, books, grid)
         previous = self._previous(name, deployment)
         subjects = Subjects(
             deployment=name,
@@ -332,6 +335,7 @@ class Group:
         self,
         name: str,
         deployment: Deployment,
+        scope: Scope,
         catalogue: Catalogue,
         books: Sequence[str],
         grid: Grid,
@@ -345,9 +349,13 @@ class Group:
                 for labels in _labels_of(rule.metric, catalogue, books)
                 if set(rule.labels) <= set(labels)
             ]
-            if not matches:
+            at = f"deployments.{name}.policy.rules.{rule.id}"
+            beyond = _beyond(rule, scope, matches)
+            if beyond is not None:
+                self._wrong(at, *beyond)
+            elif not matches:
                 self._wrong(
-                    f"deployments.{name}.policy.rules.{rule.id}",
+                    at,
                     f"no series of {rule.metric} has these labels in this deployment.",
                     "Name a role, feature or limit that is there; drift needs a reference.",
                 )
@@ -363,6 +371,19 @@ def _matching(wanted: FilterSettings) -> Callable[[ExecutionReport], bool]:
     return lambda report: (
         wanted.strategy in (None, report.strategy) and wanted.account in (None, report.account)
     )
+
+
+def _beyond(rule: Rule, scope: Scope, matches: Sequence[Labels]) -> tuple[str, str] | None:
+    """Why the deployment has no such metric, and what to do; None where it has."""
+    family = BY_NAME[rule.metric]
+    if family.stream and family.stream not in scope.streams:
+        message = f"{rule.metric} is made of {family.stream}, and there is no topic of them."
+        return message, f"Set topics.{family.stream}, or leave the rule out."
+    for role in (dict(labels)["role"] for labels in matches if family.kinds):
+        if (kind := scope.kinds[role]) not in family.kinds:
+            message = f"the model of `{role}` puts out a {kind}, which has no {rule.metric}."
+            return message, f"It is a metric of models of kind {' or '.join(family.kinds)}."
+    return None
 
 
 def _labels_of(metric: str, catalogue: Catalogue, books: Sequence[str]) -> list[Labels]:

@@ -8,12 +8,22 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from monitor.engine.family import Family, Labels, Metric
-from monitor.engine.measures import agreement, drift, errors, latency
+from monitor.engine.measures import agreement, drift, errors, labelled, latency, skill
 from monitor.engine.memories.orders import NewOrders
 from monitor.engine.memory import Memory
 from monitor.engine.scope import Scope, Source
+from monitor.stats import losses
+from monitor.stats.calibration_curve import (
+    debiased_calibration_error,
+    expected_calibration_error,
+    expected_when_calibrated,
+)
+from monitor.stats.confusion import confuse, f1_of
+from monitor.stats.edges import disagreement_edges, net_edges
+from monitor.stats.information_coefficient import after_costs, cross_section, information_coefficient
+from monitor.stats.roc import area_under_curve
 
-GROUPS = (latency, errors, agreement, drift)
+GROUPS = (latency, errors, agreement, drift, skill, labelled)
 
 
 def sources(scope: Scope) -> Iterator[Source]:
@@ -26,6 +36,8 @@ def memories(scope: Scope) -> Iterator[Memory]:
     """Fresh memories of one task of a deployment."""
     yield NewOrders(scope)
     yield from agreement.memories(scope)
+    yield from skill.memories(scope)
+    yield from labelled.memories(scope)
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -58,6 +70,28 @@ FAMILIES: tuple[Family, ...] = (
     Family("serving_difference", ("quantile",), "prediction", "active", agreement.RANK_EVERY_NS, "Quantiles of |recorded answer of production - active scored again|.", agreement.serving_difference, heavy=True),
     Family("psi", ("feature",), "nats", "nobody", drift.DRIFT_EVERY_NS, "Population stability index of a feature against the reference.", drift.psi),
     Family("prediction_psi", ("role",), "nats", "role", drift.DRIFT_EVERY_NS, "Population stability index of a role's predictions against the reference.", drift.prediction_psi),
+    Family("ic", ("role",), "correlation", "role", skill.SKILL_EVERY_NS, "Spearman correlation of predictions and the mid returns after them, within symbol.", skill.ic, heavy=True, kinds=skill.RANKED, made_of=(information_coefficient,)),
+    Family("ic_after_costs", ("role",), "correlation", "role", skill.SKILL_EVERY_NS, "The same with returns net of costs in the direction of the prediction.", skill.ic_after_costs, heavy=True, kinds=skill.RANKED, made_of=(after_costs,)),
+    Family("ic_cross_section", ("role",), "correlation", "role", skill.SKILL_EVERY_NS, "Spearman correlation of predictions and returns among the symbols of an instant, averaged over instants.", skill.ic_cross_section, heavy=True, kinds=skill.RANKED, made_of=(cross_section,)),
+    Family("ic_decay", ("horizon", "role"), "correlation", "role", skill.SKILL_EVERY_NS, "The information coefficient by horizon (s).", skill.ic_decay, heavy=True, kinds=skill.RANKED, made_of=(information_coefficient,)),
+    Family("net_edge_bps", ("role",), "bps", "role", skill.SKILL_EVERY_NS, "What the sign of a prediction earns of the mid return after it, less costs.", skill.net_edge, kinds=skill.RANKED, made_of=(net_edges,)),
+    Family("disagreement_edge_bps", ("role",), "bps", "shadow", skill.SKILL_EVERY_NS, "Mid return in the shadow's direction where active and shadow want different positions.", skill.disagreement_edge, kinds=skill.RANKED, made_of=(disagreement_edges,)),
+    Family("accuracy", ("role",), "fraction", "role", 0, "Share of labelled predictions of the class that came true.", labelled.confused("accuracy"), kinds=labelled.CLASSES, stream="outcomes", made_of=(confuse,)),
+    Family("precision", ("role",), "fraction", "role", 0, "Share of predictions of class 1 that came true.", labelled.confused("precision"), kinds=labelled.CLASSES, stream="outcomes", made_of=(confuse,)),
+    Family("recall", ("role",), "fraction", "role", 0, "Share of labels of class 1 that were predicted.", labelled.confused("recall"), kinds=labelled.CLASSES, stream="outcomes", made_of=(confuse,)),
+    Family("f1", ("role",), "fraction", "role", 0, "Harmonic mean of precision and recall.", labelled.f1, kinds=labelled.CLASSES, stream="outcomes", made_of=(confuse, f1_of)),
+    Family("false_positive_rate", ("role",), "fraction", "role", 0, "Share of labels of other classes that were predicted to be of class 1.", labelled.confused("false_positive_rate"), kinds=labelled.CLASSES, stream="outcomes", made_of=(confuse,)),
+    Family("false_negative_rate", ("role",), "fraction", "role", 0, "Share of labels of class 1 that were predicted to be of another.", labelled.confused("false_negative_rate"), kinds=labelled.CLASSES, stream="outcomes", made_of=(confuse,)),
+    Family("auc", ("role",), "fraction", "role", skill.SKILL_EVERY_NS, "Probability that an event of class 1 was given more than one of class 0.", labelled.auc, heavy=True, kinds=labelled.PROBABILITY, stream="outcomes", made_of=(area_under_curve,)),
+    Family("brier", ("role",), "squared probability", "role", 0, "Mean squared difference of probability and outcome.", labelled.brier, kinds=labelled.PROBABILITY, stream="outcomes", made_of=(losses.brier,)),
+    Family("log_loss", ("role",), "nats", "role", 0, "Mean surprise at what came true.", labelled.log_loss, kinds=labelled.PROBABILITY, stream="outcomes", made_of=(losses.log_loss,)),
+    Family("ece", ("role",), "fraction", "role", skill.SKILL_EVERY_NS, "Expected calibration error: never 0, also of a calibrated model.", labelled.ece, kinds=labelled.PROBABILITY, stream="outcomes", made_of=(expected_calibration_error, expected_when_calibrated)),
+    Family("ece_debiased", ("role",), "fraction", "role", skill.SKILL_EVERY_NS, "Root mean square miscalibration, less what chance makes of it.", labelled.ece_debiased, kinds=labelled.PROBABILITY, stream="outcomes", made_of=(debiased_calibration_error,)),
+    Family("confidence", ("role",), "fraction", "role", 0, "Mean probability of the likelier class: how sure, not how right.", labelled.confidence, kinds=labelled.PROBABILITY, made_of=(losses.confidence,)),
+    Family("rmse", ("role",), "prediction", "role", 0, "Root mean square difference of prediction and outcome.", labelled.rmse, kinds=labelled.RETURN, stream="outcomes", made_of=(losses.squared_error,)),
+    Family("sign_accuracy", ("role",), "fraction", "role", 0, "Share of labelled predictions with the sign of the outcome, zeros apart.", labelled.sign_accuracy, kinds=labelled.RETURN, stream="outcomes", made_of=(losses.signs,)),
+    Family("label_coverage", ("role",), "fraction", "nobody", 0, "Share of predictions that met their outcome, of those that no longer wait.", labelled.label_coverage, stream="outcomes", made_of=(labelled.label_coverage,)),
+    Family("label_rows", ("reason",), "count", "nobody", 0, "What became of predictions and outcomes that wait for each other, by reason.", labelled.label_rows, stream="outcomes", made_of=(labelled.label_rows,)),
     Family("equity", ("fills", "role"), "money", "deployment", 0, "Cash plus quantity x mark of a book, all tasks marked at one instant.", None),
     Family("pnl_after_costs", ("fills", "role"), "money", "deployment", 0, "Change of equity since the window began, transfers left out.", None),
     Family("drawdown", ("fills", "role"), "fraction", "deployment", 0, "(high-water mark - E) / high-water mark; E = capital + P&L since the window began.", None),

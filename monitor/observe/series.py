@@ -31,6 +31,8 @@ SUFFIXES = {
     "correlation": "",
     "nats": "",
     "prediction": "",
+    "bps": "",
+    "squared probability": "",
     "money": "",
 }
 """By unit of the catalogue; money is in the currency that `deployment_info` names."""
