@@ -20,7 +20,6 @@ from monitor.transport.contract import INPUTS
 BAD_CONFIGURATION: Final = 2
 """Exit code of a command that cannot use its configuration."""
 
-_INSTANTANEOUS: Final = frozenset({"equity"})
 _LABEL_VALUES: Final[Mapping[str, tuple[str, ...]]] = {"quantile": QUANTILES, "stream": INPUTS}
 
 
@@ -30,7 +29,7 @@ def known_metrics() -> dict[str, MetricInfo]:
         family.name: MetricInfo(
             name=family.name,
             labels=family.labels,
-            windowed=family.name not in _INSTANTANEOUS,
+            windowed=family.windowed,
             blame=cast(Blame, family.blame),
             sessions=family.of is None,
             values={label: _LABEL_VALUES[label] for label in family.labels if label in _LABEL_VALUES},

@@ -8,22 +8,24 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from monitor.engine.family import Family, Labels, Metric
-from monitor.engine.measures import agreement, drift, errors, labelled, latency, skill
+from monitor.engine.measures import agreement, drift, errors, labelled, latency, sequences, skill
 from monitor.engine.memories.orders import NewOrders
 from monitor.engine.memory import Memory
 from monitor.engine.scope import Scope, Source
 from monitor.stats import losses
+from monitor.stats.betting import BettingTest
 from monitor.stats.calibration_curve import (
     debiased_calibration_error,
     expected_calibration_error,
     expected_when_calibrated,
 )
+from monitor.stats.change_detection import ChangeDetector
 from monitor.stats.confusion import confuse, f1_of
 from monitor.stats.edges import disagreement_edges, net_edges
 from monitor.stats.information_coefficient import after_costs, cross_section, information_coefficient
 from monitor.stats.roc import area_under_curve
 
-GROUPS = (latency, errors, agreement, drift, skill, labelled)
+GROUPS = (latency, errors, agreement, drift, skill, labelled, sequences)
 
 
 def sources(scope: Scope) -> Iterator[Source]:
@@ -92,7 +94,15 @@ FAMILIES: tuple[Family, ...] = (
     Family("sign_accuracy", ("role",), "fraction", "role", 0, "Share of labelled predictions with the sign of the outcome, zeros apart.", labelled.sign_accuracy, kinds=labelled.RETURN, stream="outcomes", made_of=(losses.signs,)),
     Family("label_coverage", ("role",), "fraction", "nobody", 0, "Share of predictions that met their outcome, of those that no longer wait.", labelled.label_coverage, stream="outcomes", made_of=(labelled.label_coverage,)),
     Family("label_rows", ("reason",), "count", "nobody", 0, "What became of predictions and outcomes that wait for each other, by reason.", labelled.label_rows, stream="outcomes", made_of=(labelled.label_rows,)),
-    Family("equity", ("fills", "role"), "money", "deployment", 0, "Cash plus quantity x mark of a book, all tasks marked at one instant.", None),
+    Family("error_e_value", ("role",), "evidence", "shadow", 0, "Evidence since the start that the shadow fails more often than the active: fires above 1/alpha.", sequences.error_e_value, windowed=False, made_of=(BettingTest,)),
+    Family("error_e_detector", ("role",), "evidence", "shadow", 0, "Evidence of any stretch that the shadow now fails more often: fires above the mean blocks between false alarms.", sequences.error_e_detector, windowed=False, made_of=(BettingTest,)),
+    Family("loss_e_value", ("role",), "evidence", "shadow", 0, "Evidence since the start that the shadow's loss against labels is larger: fires above 1/alpha.", sequences.loss_e_value, windowed=False, kinds=("class", "probability", "return"), stream="outcomes", made_of=(BettingTest,)),
+    Family("loss_e_detector", ("role",), "evidence", "shadow", 0, "Evidence of any stretch that the shadow's loss is now larger: fires above the mean blocks between false alarms.", sequences.loss_e_detector, windowed=False, kinds=("class", "probability", "return"), stream="outcomes", made_of=(BettingTest,)),
+    Family("prediction_gap_change", ("role",), "count", "nobody", 0, "Changes of level of mean shadow - active, found in the window by ADWIN.", sequences.prediction_gap_change, made_of=(ChangeDetector,)),
+    Family("loss_change", ("role",), "count", "nobody", 0, "Changes of level of the shadow's mean loss less the active's, found in the window by ADWIN.", sequences.loss_change, kinds=("class", "probability", "return"), stream="outcomes", made_of=(ChangeDetector,)),
+    Family("serve_latency_change", (), "count", "nobody", 0, "Changes of level of production's mean log latency, found in the window by ADWIN.", sequences.serve_latency_change, made_of=(ChangeDetector,)),
+    Family("inference_latency_change", ("role",), "count", "nobody", 0, "Changes of level of a role's mean log latency, found in the window by ADWIN.", sequences.inference_latency_change, made_of=(ChangeDetector,)),
+    Family("equity", ("fills", "role"), "money", "deployment", 0, "Cash plus quantity x mark of a book, all tasks marked at one instant.", None, windowed=False),
     Family("pnl_after_costs", ("fills", "role"), "money", "deployment", 0, "Change of equity since the window began, transfers left out.", None),
     Family("drawdown", ("fills", "role"), "fraction", "deployment", 0, "(high-water mark - E) / high-water mark; E = capital + P&L since the window began.", None),
     Family("model_effect", ("role",), "money", "shadow", 0, "P&L of the shadow's paper book minus that of the active's.", None),
@@ -112,6 +122,7 @@ class Catalogue:
             if family.of is not None
             for labels, value in family.of(scope)
         )
+        self.sequences = tuple(sequences.sequences(scope))
         self._by_key = {(m.family.name, m.labels): m for m in self.metrics}
 
     def find(self, name: str, labels: Labels) -> Metric | None:

@@ -51,7 +51,7 @@ class DeploymentFold:
         self.decider = decider
         self.decisions: list[Decision] = []
         self.at: int | None = None
-        self._evidence = Evidence(grid, sources, windows_ns)
+        self._evidence = Evidence(grid, sources, windows_ns, catalogue.sequences)
         self._readings = Readings(grid, catalogue, windows_ns, self._evidence, equity)
         self._changed: int | None = None
         self._missing: frozenset[int] = frozenset()

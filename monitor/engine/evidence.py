@@ -7,6 +7,7 @@ a sample. Knows no metric and no rule.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -15,6 +16,7 @@ from monitor.engine.panes import Kind, Pane, PaneBytes
 from monitor.engine.partials import Open, Partial
 from monitor.engine.rings import Rings, WindowView
 from monitor.engine.scope import Source
+from monitor.engine.sequences import SequenceKind, Sequences
 from monitor.errors import StateError
 from monitor.state.records import read_value
 from monitor.stats.counts import Counts
@@ -26,10 +28,17 @@ COUNTED = ("fates/", "rejected/", "answers/")
 class Evidence:
     """Panes of a deployment as of its last folded instant."""
 
-    def __init__(self, grid: Grid, sources: Sequence[Source], windows_ns: Sequence[int]) -> None:
+    def __init__(
+        self,
+        grid: Grid,
+        sources: Sequence[Source],
+        windows_ns: Sequence[int],
+        sequences: Sequence[SequenceKind] = (),
+    ) -> None:
         self._grid = grid
         self._kinds: Mapping[str, Kind] = {s.key: s.kind for s in sources}
         self._rings = Rings(self._kinds, windows_ns)
+        self.sequences = Sequences(sequences, self._kinds, max(windows_ns))
         self._open: dict[int, Open] = {}
         """By task its open pane: the latest bytes of each statistic, and offsets, as last said."""
         self._closed: dict[str, Counts] = {}
@@ -67,6 +76,7 @@ class Evidence:
                 changed |= self._fold_one(task, partial, closed)
         for start in sorted(closed):
             self._rings.add(start, closed[start])
+        self.sequences.fold(at, closed, known=known)
         if at % self._grid.pane == 0:
             self._rings.drop(at)
         self._fresh &= not changed and self._grid.slot(at) == self._grid.slot(self._at)
@@ -118,6 +128,7 @@ class Evidence:
     def restart(self, at: int) -> None:
         """Rows before the next pane after `at` no longer count in any window."""
         self._rings.restart(self._grid.slot(at) + self._grid.pane)
+        self.sequences.restart(at)
         self._views.clear()
 
     def window(self, window_ns: int, every_ns: int) -> WindowView:
@@ -130,7 +141,8 @@ class Evidence:
         to_ns = self._at if self._complete else max(due, self._grid.slot(self._at))
         view = self._views.get((window_ns, to_ns))
         if view is None:
-            view = self._views[window_ns, to_ns] = self._rings.window(window_ns, to_ns, self._opened(to_ns))
+            panes = self._rings.window(window_ns, to_ns, self._opened(to_ns))
+            view = self._views[window_ns, to_ns] = replace(panes, sequences=self.sequences.standings)
         return view
 
     def _opened(self, to_ns: int) -> Pane | None:
@@ -175,7 +187,7 @@ class Evidence:
 
     def records(self) -> dict[str, bytes | None]:
         """State records changed since the last call; None = deleted."""
-        out: dict[str, bytes | None] = {}
+        out = self.sequences.records()
         for (length, start), pane in self._rings.changed().items():
             out[f"ring/{length}/{start}"] = msgspec.msgpack.encode(pane.encode()) if pane else None
         for key in sorted(self._dirty):
@@ -197,6 +209,7 @@ class Evidence:
             StateError: a record cannot be read.
         """
         self._at, self._rings.since = at or 0, since
+        self.sequences.restore(records)
         for key, data in records.items():
             kind, *rest = key.split("/")
             try:

@@ -34,7 +34,8 @@ class Family:
     `of(scope)` yields labels and value functions of the pane metrics; None for metrics of the books, which
     are made from equity at instants. `every_ns`: shortest useful schedule, 0 = every evaluation. `kinds`: of
     the outputs of models that have it, () where all have; `stream`: the optional input it is made of.
-    `made_of`: what its documentation is in: statistics, or functions that read them.
+    `made_of`: what its documentation is in: statistics, or functions that read them. `windowed`: whether it
+    is read over windows; a sequence counts from its own start.
     """
 
     name: str
@@ -49,6 +50,7 @@ class Family:
     kinds: tuple[str, ...] = ()
     stream: str = ""
     made_of: tuple[Any, ...] = ()
+    windowed: bool = True
 
     @property
     def group(self) -> str:

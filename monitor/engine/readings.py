@@ -68,7 +68,7 @@ class Readings:
     def _values(self, wanted: Callable[[int], bool]) -> Iterator[Value]:
         for metric in self._catalogue.metrics:
             if wanted(self._grid.schedule(metric.family.every_ns)):
-                for window in self._windows:
+                for window in self._windows if metric.family.windowed else (0,):
                     yield Value(metric.family.name, metric.labels, window, self._of_panes(metric, window))
         equity, books = self._equity, [(book, book_labels(book)) for book in self._equity.books]
         for book, labels in books:
@@ -91,8 +91,10 @@ class Readings:
         return self._of_panes(metric, rule.window)
 
     def _of_panes(self, metric: Metric, window_ns: int) -> Estimate:
-        """A metric over a window; unknown while a task is missing: its rows are."""
-        view = self._evidence.window(window_ns, self._grid.schedule(metric.family.every_ns))
+        """A metric over a window, or of a sequence; unknown while a task is missing: its rows are."""
+        view = self._evidence.window(
+            window_ns or self._windows[0], self._grid.schedule(metric.family.every_ns)
+        )
         if self._missing:
             return Estimate(value=None, n=0, status=Status.UNKNOWN, from_ns=view.from_ns, to_ns=view.to_ns)
         return metric.value(view)
@@ -129,8 +131,13 @@ class Readings:
         )
 
     def prove(self, rule: Rule) -> Proof:
-        """What the value of a rule rests on: offsets of the panes of its window, sums of the books."""
+        """What the value of a rule rests on: offsets of the panes of its window, sums of the books.
+
+        A sequence rests on the blocks that it took.
+        """
         family = BY_NAME[rule.metric]
+        if family.of is not None and not family.windowed:
+            return Proof({}, self._evidence.sequences.offsets)
         if family.of is not None and isinstance(rule.window, int):
             view = self._evidence.window(rule.window, self._grid.schedule(family.every_ns))
             return Proof({}, view.offsets)

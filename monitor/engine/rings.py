@@ -13,7 +13,8 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class WindowView:
-    """The panes of one window at one instant: `[from_ns, to_ns)`, closed ones and the open one.
+    """The panes of one window at one instant: `[from_ns, to_ns)`, closed ones and the open one; and all
+    sequences, by key.
 
     `starts`: of the panes; each ends where the next begins, or with its length, the last with the window.
     `filled_ns`: since when it can hold rows: later than `from_ns` while the deployment is younger than the
@@ -26,6 +27,7 @@ class WindowView:
     from_ns: int
     to_ns: int
     filled_ns: int
+    sequences: Mapping[str, Any] = field(default_factory=dict)
     _joined: dict[str, Any] = field(default_factory=dict)
     _made: dict[tuple[str, Callable[..., Any]], Any] = field(default_factory=dict)
     _once: dict[Callable[..., Any], Any] = field(default_factory=dict)

@@ -13,6 +13,7 @@ import orjson
 from monitor.engine.drift_rules import DriftRules
 from monitor.engine.panes import Kind, pane_length
 from monitor.engine.rows import Scores
+from monitor.engine.sequence_rules import SequenceRules
 from monitor.engine.skill_rules import Forward, LabelJoin
 from monitor.event_time.timing import FOLDED
 from monitor.stats.parity import Tolerance
@@ -54,8 +55,10 @@ class Scope:
     drift: DriftRules = field(default_factory=DriftRules)
     evaluation_ns: int = 10**9
     """Between two evaluations."""
-    parity: Tolerance = Tolerance(1e-5, 1e-5)
+    parity: Tolerance = field(default_factory=lambda: Tolerance(1e-5, 1e-5))
     """Within which production's recorded answers must come out again."""
+    sequences: SequenceRules = field(default_factory=SequenceRules)
+    """How evidence is tested block by block."""
     _once: dict[Callable[..., Any], Any] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, make: Callable[[Scope], T]) -> T:

@@ -30,6 +30,7 @@ SUFFIXES = {
     "count": "",
     "correlation": "",
     "nats": "",
+    "evidence": "",
     "prediction": "",
     "bps": "",
     "squared probability": "",

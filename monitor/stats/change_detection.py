@@ -75,6 +75,9 @@ class ChangeDetector:
             self._replay()
         return changed
 
+    def skip(self) -> None:
+        """A value is missing. ADWIN knows no time: it goes on with the next."""
+
     def _replay(self) -> None:
         """Make the detector of the kept values; what it finds among them was said before."""
         self._begin()

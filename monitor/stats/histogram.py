@@ -249,6 +249,13 @@ class LatencyHistogram(LogHistogram):
     def timeouts(self) -> int:
         return int(self._vector[self._scale.places - 1])
 
+    def mean_log(self) -> float:
+        """Mean natural logarithm of what the latencies read as, in seconds; NaN where `n` is 0."""
+        counts = self._ranked
+        places = np.flatnonzero(counts).tolist()
+        logs = [int(counts[place]) * math.log(self._scale.ranked[place].value_s) for place in places]
+        return math.fsum(logs) / self.n if logs else math.nan
+
     @property
     def outside(self) -> dict[str, int]:
         """What lies beyond the range of the buckets, by name; what there is none of is left out."""
