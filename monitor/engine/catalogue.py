@@ -7,12 +7,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from monitor.engine.drift_rules import DriftRules
 from monitor.engine.family import Family, Labels, Metric
-from monitor.engine.measures import agreement, drift, errors, labelled, latency, sequences, skill
+from monitor.engine.measures import (
+    agreement,
+    drift,
+    errors,
+    labelled,
+    latency,
+    prediction_drift,
+    sequences,
+    skill,
+)
 from monitor.engine.memories.orders import NewOrders
+from monitor.engine.memories.previous import Previous
 from monitor.engine.memory import Memory
 from monitor.engine.scope import Scope, Source
-from monitor.stats import losses
+from monitor.stats import ks, losses, moments, psi
 from monitor.stats.betting import BettingTest
 from monitor.stats.calibration_curve import (
     debiased_calibration_error,
@@ -21,11 +32,15 @@ from monitor.stats.calibration_curve import (
 )
 from monitor.stats.change_detection import ChangeDetector
 from monitor.stats.confusion import confuse, f1_of
+from monitor.stats.divergence import divergence
+from monitor.stats.drift import DriftReading
 from monitor.stats.edges import disagreement_edges, net_edges
 from monitor.stats.information_coefficient import after_costs, cross_section, information_coefficient
 from monitor.stats.roc import area_under_curve
+from monitor.stats.significance import significant
+from monitor.stats.staleness import Staleness
 
-GROUPS = (latency, errors, agreement, drift, skill, labelled, sequences)
+GROUPS = (latency, errors, agreement, drift, prediction_drift, sequences, skill, labelled)
 
 
 def sources(scope: Scope) -> Iterator[Source]:
@@ -40,6 +55,7 @@ def memories(scope: Scope) -> Iterator[Memory]:
     yield from agreement.memories(scope)
     yield from skill.memories(scope)
     yield from labelled.memories(scope)
+    yield from drift.memories(scope)
 
 
 FAMILIES: tuple[Family, ...] = (
@@ -70,8 +86,27 @@ FAMILIES: tuple[Family, ...] = (
     Family("disagreement_gap", ("role",), "prediction", "shadow", 0, "Mean of shadow - active over the pairs with different signs.", agreement.disagreement_gap),
     Family("serving_parity", (), "fraction", "active", 0, "Share of production's recorded answers that the active repeats within the tolerance.", agreement.serving_parity),
     Family("serving_difference", ("quantile",), "prediction", "active", agreement.RANK_EVERY_NS, "Quantiles of |recorded answer of production - active scored again|.", agreement.serving_difference, heavy=True),
-    Family("psi", ("feature",), "nats", "nobody", drift.DRIFT_EVERY_NS, "Population stability index of a feature against the reference.", drift.psi),
-    Family("prediction_psi", ("role",), "nats", "role", drift.DRIFT_EVERY_NS, "Population stability index of a role's predictions against the reference.", drift.prediction_psi),
+    Family("psi", ("feature",), "nats", "nobody", drift.DRIFT_EVERY_NS, "Population stability index of a feature against the reference.", drift.psi, made_of=(psi.psi,)),
+    Family("psi_excess", ("feature",), "nats", "nobody", drift.DRIFT_EVERY_NS, "PSI of a feature above what it is on average under no drift.", drift.psi_excess, made_of=(DriftReading,)),
+    Family("psi_p_value", ("feature",), "probability", "nobody", drift.DRIFT_EVERY_NS, "Chance of such a PSI of a feature under no drift, calibrated on the reference's panes.", drift.psi_p_value, made_of=(DriftReading,)),
+    Family("ks", ("feature",), "distance", "nobody", drift.DRIFT_EVERY_NS, "Distance of Kolmogorov and Smirnov of a feature from the reference.", drift.ks, made_of=(ks.binned_ks, ks.exact_ks,)),
+    Family("ks_p_value", ("feature",), "probability", "nobody", drift.DRIFT_EVERY_NS, "Upper bound of the chance of such a distance under no drift, calibrated on the reference's panes.", drift.ks_p_value, made_of=(DriftReading,)),
+    Family("mean_shift_sigma", ("feature",), "sigma", "nobody", drift.DRIFT_EVERY_NS, "Shift of a feature's mean in standard deviations of the reference.", drift.mean_shift_sigma, made_of=(moments.mean_shifts,)),
+    Family("null_rate", ("feature",), "fraction", "nobody", drift.DRIFT_EVERY_NS, "Share of a feature's values that are missing.", drift.null_rate, made_of=(drift.null_rate,)),
+    Family("unseen_rate", ("feature",), "fraction", "nobody", drift.DRIFT_EVERY_NS, "Share of a categorical feature's values that the reference never saw.", drift.unseen_rate, made_of=(drift.unseen_rate,)),
+    Family("frozen_rate", ("feature",), "fraction", "nobody", drift.DRIFT_EVERY_NS, "Share of a feature's values that repeat the symbol's previous one.", drift.frozen_rate, made_of=(Previous, Staleness,)),
+    Family("feature_age", ("feature",), "seconds", "nobody", drift.DRIFT_EVERY_NS, "Mean time since a symbol's value of a feature last changed.", drift.feature_age, made_of=(Previous, Staleness,)),
+    Family("features_drifted", (), "count", "nobody", drift.DRIFT_EVERY_NS, "Features whose drift is both significant, corrected for their number, and material.", drift.features_drifted, made_of=(drift.features_drifted, DriftRules, significant,)),
+    Family("drift_score", (), "nats", "nobody", drift.DRIFT_EVERY_NS, "The largest excess PSI of all features.", drift.drift_score, made_of=(drift.drift_score,)),
+    Family("feature_hit_rate", (), "fraction", "nobody", 0, "Share of lookups that the feature store answered.", drift.feature_hit_rate, made_of=(drift.feature_hit_rate,)),
+    Family("prediction_psi", ("role",), "nats", "role", drift.DRIFT_EVERY_NS, "Population stability index of a role's predictions against the reference.", prediction_drift.prediction_psi, made_of=(psi.psi,)),
+    Family("prediction_psi_excess", ("role",), "nats", "role", drift.DRIFT_EVERY_NS, "PSI of a role's predictions above what it is on average under no drift.", prediction_drift.prediction_psi_excess, made_of=(DriftReading,)),
+    Family("prediction_psi_p_value", ("role",), "probability", "role", drift.DRIFT_EVERY_NS, "Chance of such a PSI of a role's predictions under no drift.", prediction_drift.prediction_psi_p_value, made_of=(DriftReading,)),
+    Family("prediction_ks", ("role",), "distance", "role", drift.DRIFT_EVERY_NS, "Distance of Kolmogorov and Smirnov of a role's predictions from the reference.", prediction_drift.prediction_ks, made_of=(ks.binned_ks,)),
+    Family("prediction_ks_p_value", ("role",), "probability", "role", drift.DRIFT_EVERY_NS, "Upper bound of the chance of such a distance of predictions under no drift.", prediction_drift.prediction_ks_p_value, made_of=(DriftReading,)),
+    Family("prediction_mean_shift_sigma", ("role",), "sigma", "role", drift.DRIFT_EVERY_NS, "Shift of a role's mean prediction in standard deviations of the reference.", prediction_drift.prediction_mean_shift_sigma, made_of=(moments.mean_shifts,)),
+    Family("prediction_divergence_psi", ("role",), "nats", "shadow", drift.DRIFT_EVERY_NS, "PSI of a shadow's predictions against the active's on the same rows.", prediction_drift.prediction_divergence_psi, made_of=(divergence,)),
+    Family("prediction_divergence_ks", ("role",), "distance", "shadow", drift.DRIFT_EVERY_NS, "Distance of Kolmogorov and Smirnov of a shadow's predictions from the active's.", prediction_drift.prediction_divergence_ks, made_of=(divergence,)),
     Family("ic", ("role",), "correlation", "role", skill.SKILL_EVERY_NS, "Spearman correlation of predictions and the mid returns after them, within symbol.", skill.ic, heavy=True, kinds=skill.RANKED, made_of=(information_coefficient,)),
     Family("ic_after_costs", ("role",), "correlation", "role", skill.SKILL_EVERY_NS, "The same with returns net of costs in the direction of the prediction.", skill.ic_after_costs, heavy=True, kinds=skill.RANKED, made_of=(after_costs,)),
     Family("ic_cross_section", ("role",), "correlation", "role", skill.SKILL_EVERY_NS, "Spearman correlation of predictions and returns among the symbols of an instant, averaged over instants.", skill.ic_cross_section, heavy=True, kinds=skill.RANKED, made_of=(cross_section,)),

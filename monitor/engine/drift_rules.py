@@ -14,9 +14,9 @@ class DriftRules:
     """A feature has drifted when its PSI is significant and its excess above `material_excess`.
 
     Significant: its calibrated p-value is, after the `correction` for all features, below the chance that a
-    budget of `alarms_per_month` leaves a look, `looks_per_day` being independent looks a day. Windows overlap,
-    so real ones are fewer, and alarms fewer than the budget. `ks_features`: those whose KS is exact on a sample
-    of `ks_k` values a window.
+    budget of `alarms_per_month` leaves a look, `looks_per_day` being independent looks a day. Windows
+    overlap, so real ones are fewer, and alarms fewer than the budget. `ks_features`: those whose KS is exact
+    on a sample of `ks_k` values a window.
     """
 
     alarms_per_month: float = 1.0

@@ -20,6 +20,7 @@ from monitor.engine.partials import Partial, decode, encode
 from monitor.engine.readings import Value
 from monitor.engine.rows import UNMEASURED_NS, Scores, ScoreStatus
 from monitor.engine.scope import Scope, Source
+from monitor.engine.skill_rules import Forward, LabelJoin
 from monitor.engine.task import TaskFold
 from monitor.engine.task_books import TaskBooks
 from monitor.event_time.timing import Fate
@@ -33,7 +34,7 @@ from monitor.trading.ledger import LedgerRules
 from monitor.trading.marks import MarkRules
 from monitor.trading.paper import PaperRules
 from monitor.trading.units import InstrumentUnits
-from monitor.wire.keys import hash64, hash64_many
+from monitor.wire.keys import combine, hash64, hash64_many
 from monitor.wire.messages import ExecutionReport, Tags
 from monitor.wire.table import NO_TIME, Table
 
@@ -50,6 +51,16 @@ UNITS = [InstrumentUnits.of(s, Decimal("0.01"), Decimal("0.1"), Decimal(1), "USD
 REFERENCE = build_reference(
     {name: np.random.default_rng(i).normal(size=500) for i, name in enumerate(FEATURES)},
     {role * 8: np.random.default_rng(9).normal(size=500) for role in ROLES},
+)
+
+FORWARD = Forward(
+    horizons_ns=(2 * S, 500 * MS),
+    lag_ns=50 * MS,
+    cost_bps=0.5,
+    limit=3000,
+    symbols=20,
+    max_spread=0.002,
+    evaluation_ns=S,
 )
 
 
@@ -114,6 +125,8 @@ class House:
             lateness_ns=200 * MS,
             join_window_ns=5 * S,
             mine=lambda report: report.strategy == "mine",
+            forward=FORWARD,
+            labels=LabelJoin(wait_ns=5 * S, limit=1000),
         )
 
     def fold1(self, task: int = 0) -> TaskFold:
@@ -232,7 +245,11 @@ def made_up(seed: int, seconds: float = 20.0, n: int = 300, fills: int = 40) -> 
     features, orders = _stamped(rng, features), _stamped(rng, orders)
     scores = _scores(rng, n)
     recorded = _recorded(np.random.default_rng([seed, n]), scores["active"].value)
-    return Rows(features.with_columns(served_prediction=recorded), orders, scores)
+    lookups = np.random.default_rng([seed, n, 1]).integers(0, 9, n)
+    store = {"store_lookups": lookups, "store_hits": lookups * 2 // 3}
+    keys = combine(features["symbol_key"], features["sample_key"])
+    features = features.with_columns(dedupe_key=keys)
+    return Rows(features.with_columns(served_prediction=recorded, **store), orders, scores)
 
 
 def _recorded(rng: np.random.Generator, again: np.ndarray) -> np.ndarray:
