@@ -18,6 +18,7 @@ from monitor.engine.measures import (
     prediction_drift,
     sequences,
     skill,
+    store,
 )
 from monitor.engine.memories.orders import NewOrders
 from monitor.engine.memories.previous import Previous
@@ -35,12 +36,15 @@ from monitor.stats.confusion import confuse, f1_of
 from monitor.stats.divergence import divergence
 from monitor.stats.drift import DriftReading
 from monitor.stats.edges import disagreement_edges, net_edges
+from monitor.stats.histogram import LagHistogram, LatencyHistogram
 from monitor.stats.information_coefficient import after_costs, cross_section, information_coefficient
+from monitor.stats.intervals import quantile_ranks, scatter, share_interval
 from monitor.stats.roc import area_under_curve
 from monitor.stats.significance import significant
+from monitor.stats.slots import Slots
 from monitor.stats.staleness import Staleness
 
-GROUPS = (latency, errors, agreement, drift, prediction_drift, sequences, skill, labelled)
+GROUPS = (latency, errors, agreement, drift, prediction_drift, store, sequences, skill, labelled)
 
 
 def sources(scope: Scope) -> Iterator[Source]:
@@ -59,22 +63,22 @@ def memories(scope: Scope) -> Iterator[Memory]:
 
 
 FAMILIES: tuple[Family, ...] = (
-    Family("serve_latency", ("quantile",), "seconds", "active", 0, "Latency of production's answers, as served; else as tagged on orders.", latency.serve_latency),
-    Family("serve_latency_above", ("limit",), "fraction", "active", 0, "Share of production's answers slower than the limit (s), timeouts included.", latency.serve_latency_above),
-    Family("inference_latency", ("quantile", "role"), "seconds", "role", 0, "Latency of the monitor's own scoring: compares roles, never production's SLO.", latency.inference_latency),
-    Family("inference_latency_above", ("limit", "role"), "fraction", "role", 0, "Share of the monitor's own answers slower than the limit (s).", latency.inference_latency_above),
-    Family("end_to_end_latency", ("quantile",), "seconds", "active", 0, "Time from a feature event to the order that names it.", latency.end_to_end_latency),
-    Family("end_to_end_latency_above", ("limit",), "fraction", "active", 0, "Share of orders later than the limit (s) after their feature event.", latency.end_to_end_latency_above),
-    Family("event_lag", ("quantile",), "seconds", "nobody", 0, "Timestamp of the log less that of the feature event; negative where clocks differ.", latency.event_lag),
-    Family("served_error_rate", (), "fraction", "active", 0, "Share of production's answers that failed.", errors.served_error_rate),
-    Family("error_rate", ("role",), "fraction", "role", 0, "Share of asked rows that raised, timed out, or came back non-finite or misshapen.", errors.error_rate),
-    Family("uptime", ("role",), "fraction", "role", 0, "Share of slots of 10 s with demand in which at least one request was answered.", errors.uptime),
-    Family("event_rate", ("stream",), "per second", "nobody", 0, "Rows folded a second.", errors.event_rate),
-    Family("schema_violations", (), "count", "nobody", 0, "Messages rejected for their form, types, values or schema.", errors.schema_violations),
-    Family("late_events", (), "count", "nobody", 0, "Messages that came behind their input's bound.", errors.late_events),
-    Family("disorder", ("stream",), "fraction", "nobody", 0, "Share of rows that came late or were reordered.", errors.disorder),
-    Family("duplicate_events", (), "count", "nobody", 0, "Messages whose key had been folded before.", errors.duplicate_events),
-    Family("unpaired_orders", (), "count", "nobody", 0, "Orders whose feature event did not come within the join window.", errors.unpaired_orders),
+    Family("serve_latency", ("quantile",), "seconds", "active", 0, "Latency of production's answers, as served; else as tagged on orders.", latency.serve_latency, made_of=(latency.serve_latency, LatencyHistogram, quantile_ranks, scatter)),
+    Family("serve_latency_above", ("limit",), "fraction", "active", 0, "Share of production's answers slower than the limit (s), timeouts included.", latency.serve_latency_above, made_of=(latency.serve_latency_above, LatencyHistogram, share_interval)),
+    Family("inference_latency", ("quantile", "role"), "seconds", "role", 0, "Latency of the monitor's own scoring: compares roles, never production's SLO.", latency.inference_latency, made_of=(latency.inference_latency, LatencyHistogram, quantile_ranks)),
+    Family("inference_latency_above", ("limit", "role"), "fraction", "role", 0, "Share of the monitor's own answers slower than the limit (s).", latency.inference_latency_above, made_of=(latency.inference_latency_above, LatencyHistogram, share_interval)),
+    Family("end_to_end_latency", ("quantile",), "seconds", "active", 0, "Time from a feature event to the order that names it.", latency.end_to_end_latency, made_of=(latency.end_to_end_latency, LatencyHistogram, quantile_ranks)),
+    Family("end_to_end_latency_above", ("limit",), "fraction", "active", 0, "Share of orders later than the limit (s) after their feature event.", latency.end_to_end_latency_above, made_of=(latency.end_to_end_latency_above, LatencyHistogram, share_interval)),
+    Family("event_lag", ("quantile",), "seconds", "nobody", 0, "Timestamp of the log less that of the feature event; negative where clocks differ.", latency.event_lag, made_of=(latency.event_lag, LagHistogram, quantile_ranks)),
+    Family("served_error_rate", (), "fraction", "active", 0, "Share of production's answers that failed.", errors.served_error_rate, made_of=(errors.served_error_rate, share_interval, scatter)),
+    Family("error_rate", ("role",), "fraction", "role", 0, "Share of asked rows that raised, timed out, or came back non-finite or misshapen.", errors.error_rate, made_of=(errors.error_rate, share_interval)),
+    Family("uptime", ("role",), "fraction", "role", 0, "Share of slots of 10 s with demand in which at least one request was answered.", errors.uptime, made_of=(errors.uptime, Slots, share_interval)),
+    Family("event_rate", ("stream",), "per second", "nobody", 0, "Rows folded a second.", errors.event_rate, made_of=(errors.event_rate,)),
+    Family("schema_violations", (), "count", "nobody", 0, "Messages rejected for their form, types, values or schema.", errors.schema_violations, made_of=(errors.schema_violations,)),
+    Family("late_events", (), "count", "nobody", 0, "Messages that came behind their input's bound.", errors.late_events, made_of=(errors.late_events,)),
+    Family("disorder", ("stream",), "fraction", "nobody", 0, "Share of rows that came late or were reordered.", errors.disorder, made_of=(errors.disorder, share_interval)),
+    Family("duplicate_events", (), "count", "nobody", 0, "Messages whose key had been folded before.", errors.duplicate_events, made_of=(errors.duplicate_events,)),
+    Family("unpaired_orders", (), "count", "nobody", 0, "Orders whose feature event did not come within the join window.", errors.unpaired_orders, made_of=(errors.unpaired_orders,)),
     Family("rank_correlation", ("role",), "correlation", "shadow", agreement.RANK_EVERY_NS, "Spearman correlation of active and shadow within symbol, averaged by n.", agreement.rank_correlation, heavy=True),
     Family("rank_correlation_pooled", ("role",), "correlation", "shadow", agreement.RANK_EVERY_NS, "Spearman correlation of all symbols together: levels of symbols flatter it.", agreement.rank_correlation_pooled, heavy=True),
     Family("rank_correlation_cross_section", ("role",), "correlation", "shadow", agreement.RANK_EVERY_NS, "Spearman correlation among the symbols of an instant, averaged over instants.", agreement.rank_correlation_cross_section, heavy=True),
@@ -98,7 +102,6 @@ FAMILIES: tuple[Family, ...] = (
     Family("feature_age", ("feature",), "seconds", "nobody", drift.DRIFT_EVERY_NS, "Mean time since a symbol's value of a feature last changed.", drift.feature_age, made_of=(Previous, Staleness,)),
     Family("features_drifted", (), "count", "nobody", drift.DRIFT_EVERY_NS, "Features whose drift is both significant, corrected for their number, and material.", drift.features_drifted, made_of=(drift.features_drifted, DriftRules, significant,)),
     Family("drift_score", (), "nats", "nobody", drift.DRIFT_EVERY_NS, "The largest excess PSI of all features.", drift.drift_score, made_of=(drift.drift_score,)),
-    Family("feature_hit_rate", (), "fraction", "nobody", 0, "Share of lookups that the feature store answered.", drift.feature_hit_rate, made_of=(drift.feature_hit_rate,)),
     Family("prediction_psi", ("role",), "nats", "role", drift.DRIFT_EVERY_NS, "Population stability index of a role's predictions against the reference.", prediction_drift.prediction_psi, made_of=(psi.psi,)),
     Family("prediction_psi_excess", ("role",), "nats", "role", drift.DRIFT_EVERY_NS, "PSI of a role's predictions above what it is on average under no drift.", prediction_drift.prediction_psi_excess, made_of=(DriftReading,)),
     Family("prediction_psi_p_value", ("role",), "probability", "role", drift.DRIFT_EVERY_NS, "Chance of such a PSI of a role's predictions under no drift.", prediction_drift.prediction_psi_p_value, made_of=(DriftReading,)),
@@ -107,6 +110,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("prediction_mean_shift_sigma", ("role",), "sigma", "role", drift.DRIFT_EVERY_NS, "Shift of a role's mean prediction in standard deviations of the reference.", prediction_drift.prediction_mean_shift_sigma, made_of=(moments.mean_shifts,)),
     Family("prediction_divergence_psi", ("role",), "nats", "shadow", drift.DRIFT_EVERY_NS, "PSI of a shadow's predictions against the active's on the same rows.", prediction_drift.prediction_divergence_psi, made_of=(divergence,)),
     Family("prediction_divergence_ks", ("role",), "distance", "shadow", drift.DRIFT_EVERY_NS, "Distance of Kolmogorov and Smirnov of a shadow's predictions from the active's.", prediction_drift.prediction_divergence_ks, made_of=(divergence,)),
+    Family("feature_hit_rate", (), "fraction", "nobody", 0, "Share of lookups that the feature store answered.", store.feature_hit_rate, made_of=(store.feature_hit_rate,)),
     Family("ic", ("role",), "correlation", "role", skill.SKILL_EVERY_NS, "Spearman correlation of predictions and the mid returns after them, within symbol.", skill.ic, heavy=True, kinds=skill.RANKED, made_of=(information_coefficient,)),
     Family("ic_after_costs", ("role",), "correlation", "role", skill.SKILL_EVERY_NS, "The same with returns net of costs in the direction of the prediction.", skill.ic_after_costs, heavy=True, kinds=skill.RANKED, made_of=(after_costs,)),
     Family("ic_cross_section", ("role",), "correlation", "role", skill.SKILL_EVERY_NS, "Spearman correlation of predictions and returns among the symbols of an instant, averaged over instants.", skill.ic_cross_section, heavy=True, kinds=skill.RANKED, made_of=(cross_section,)),
