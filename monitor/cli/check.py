@@ -11,7 +11,9 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
-from monitor.cli.configuration import BAD_CONFIGURATION, load_configuration, show_problems
+from monitor.cli.configuration import BAD_CONFIGURATION, known_metrics, load_configuration, show_problems
+from monitor.daemon.references import unfit
+from monitor.daemon.sequence_scope import sequence_problems
 from monitor.errors import ArtifactError, ConfigError, Problem
 from monitor.models.artifact import load_artifact
 from monitor.models.model import Model
@@ -108,10 +110,12 @@ class _Files:
                 model = self._loaded(f"{at}.models.{key}", _load_model, path)
                 if model is not None:
                     self.models[name][key] = model
+            reference = None
             if deployment.reference is not None:
                 reference = self._loaded(f"{at}.reference", load_reference, deployment.reference)
                 if reference is not None:
                     self._check_reference(at, deployment, reference, self.models[name])
+            self._check_sequences(at, deployment, reference, self.models[name])
 
     def _loaded(self, key: str, load: Callable[[Path], T], path: Path) -> T | None:
         try:
@@ -124,9 +128,20 @@ class _Files:
     def _check_reference(
         self, at: str, deployment: Deployment, reference: Reference, models: dict[str, Model]
     ) -> None:
+        for key, message, remedy in unfit(reference, deployment, models):
+            self._problem(f"{at}.{key}", message, remedy)
         for position, rule in enumerate(deployment.policy.rules):
             for message, remedy in _beyond_reference(rule, reference, models):
                 self._problem(f"{at}.policy.rules[{position}].labels", message, remedy)
+
+    def _check_sequences(
+        self, at: str, deployment: Deployment, reference: Reference | None, models: dict[str, Model]
+    ) -> None:
+        if "active" not in models:
+            return
+        running = {key: model.artifact.sha256 for key, model in models.items() if key != "previous"}
+        for key, *rest in sequence_problems(deployment, models["active"].manifest, running, reference):
+            self._problem(f"{at}.{key}", *rest)
 
     def _problem(self, key: str, message: str, remedy: str) -> None:
         self.problems.append(Problem(self._file, key, message, remedy))
@@ -154,16 +169,18 @@ def _beyond_reference(
 ) -> Iterator[tuple[str, str]]:
     """What a rule asks of the reference that is not in it, with a remedy."""
     feature, role = rule.labels.get("feature"), rule.labels.get("role")
-    if rule.metric == "psi" and feature is not None and feature not in reference.features:
+    of_reference = known_metrics()[rule.metric].reference
+    if of_reference and feature is not None and feature not in reference.features:
         yield (
             f"the reference has no feature {feature!r}.",
             "name a feature of the reference, or make it anew.",
         )
-    if rule.metric == "prediction_psi" and role is not None:
-        model = models.get(_model_key(role))
+    if of_reference and role is not None:
+        measured = "active" if rule.metric.startswith("prediction_divergence") else role
+        model = models.get(_model_key(measured))
         if model is not None and model.artifact.sha256 not in reference.predictions:
             remedy = "make the reference anew with `baseline --artifact` for each model."
-            yield f"the reference holds no predictions of the model of {role!r}.", remedy
+            yield f"the reference holds no predictions of the model of {measured!r}.", remedy
 
 
 def _summary(name: str, deployment: Deployment, settings: Settings, models: dict[str, Model]) -> Table:

@@ -22,6 +22,9 @@ BAD_CONFIGURATION: Final = 2
 
 _LABEL_VALUES: Final[Mapping[str, tuple[str, ...]]] = {"quantile": QUANTILES, "stream": INPUTS}
 
+_AGAINST_REFERENCE: Final = ("drift", "prediction_drift")
+"""Groups of metrics that there are with a reference only."""
+
 
 def known_metrics() -> dict[str, MetricInfo]:
     """The metrics a rule may name, by name."""
@@ -32,6 +35,7 @@ def known_metrics() -> dict[str, MetricInfo]:
             windowed=family.windowed,
             blame=cast(Blame, family.blame),
             sessions=family.of is None,
+            reference=family.group in _AGAINST_REFERENCE,
             values={label: _LABEL_VALUES[label] for label in family.labels if label in _LABEL_VALUES},
         )
         for family in FAMILIES

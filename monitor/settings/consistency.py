@@ -21,6 +21,7 @@ from monitor.settings.deployment import (
     Deployment,
     GridSettings,
     ModelSettings,
+    SequenceSettings,
 )
 from monitor.settings.document import Document, Location
 from monitor.settings.metric_info import MetricInfo
@@ -70,7 +71,9 @@ def inconsistencies(
         at = ("deployments", name)
         parts = _Parts(Deployment, {**deployment, "policy": {"name": "none"}}, context)
         found.extend(_clocks(at, shared, parts))
+        found.extend(_blocks(at, parts))
         found.extend(_money(at, shared, parts))
+        found.extend(_samples(at, parts))
         policy = deployment.get("policy")
         rules = policy.get("rules") if isinstance(policy, Mapping) else None
         if isinstance(rules, list):
@@ -102,6 +105,18 @@ def _clocks(at: Location, shared: _Parts, parts: _Parts) -> Iterator[Finding]:
         )
 
 
+def _blocks(at: Location, parts: _Parts) -> Iterator[Finding]:
+    windows: tuple[int, ...] | None = parts.get("windows")
+    sequences: SequenceSettings | None = parts.get("sequences")
+    if not windows or sequences is None:
+        return
+    finest = pane_length(windows[0])
+    for keys, length in ((("block",), sequences.block_ns), (("change", "pane"), sequences.change.pane_ns)):
+        if length is not None and length % finest:
+            message = f"{format_duration(length)} is not whole in panes of {format_duration(finest)}"
+            yield (*at, "sequences", *keys), message, f"write a multiple of {format_duration(finest)}"
+
+
 def _money(at: Location, shared: _Parts, parts: _Parts) -> Iterator[Finding]:
     listed = shared.get("instruments") or {}
     capital: CapitalSettings | None = parts.get("capital")
@@ -119,6 +134,13 @@ def _money(at: Location, shared: _Parts, parts: _Parts) -> Iterator[Finding]:
                 f"{paper.quantity} is not a multiple of the lot of {symbol} ({entry.lot_size})",
                 "write a multiple of every lot",
             )
+
+
+def _samples(at: Location, parts: _Parts) -> Iterator[Finding]:
+    samples = parts.get("samples")
+    if samples is not None and samples.ks_features and parts.has("reference") and not parts.get("reference"):
+        message = "an exact KS statistic is measured against a reference, and there is none"
+        yield (*at, "samples", "ks_features"), message, "set reference, or write `ks_features: []`"
 
 
 class _RuleSurroundings(NamedTuple):
@@ -227,7 +249,8 @@ def _blame(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFindin
 def _foundation(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
     if around.without_capital and (rule.metric == "drawdown" or rule.metric.endswith("_bps_capital")):
         yield "metric", f"{rule.metric} is measured against capital, and there is none", "set capital"
-    if around.without_reference and rule.metric in ("psi", "prediction_psi"):
+    info = around.info(rule)
+    if around.without_reference and info is not None and info.reference:
         message = f"{rule.metric} is measured against a reference, and there is none"
         yield "metric", message, "set reference"
 

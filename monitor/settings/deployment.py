@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -111,16 +111,39 @@ class PaperSettings(Section):
     """Negative is a rebate."""
 
 
-def _ks_features(value: object) -> Any:
-    if value not in ([], ()):
-        raise not_yet("an exact KS statistic on named features", "write `ks_features: []`")
-    return value
+def _once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if len(set(names)) < len(names):
+        raise mistake("a feature is listed twice", "list each feature once")
+    return names
 
 
 class SampleSettings(Section):
     rank_k: Whole = Field(default=10_000, ge=2)
     """Pairs of predictions kept for rank metrics, per window."""
-    ks_features: Annotated[tuple[Name, ...], BeforeValidator(_ks_features)] = ()
+    ks_features: Annotated[tuple[Name, ...], AfterValidator(_once)] = ()
+    """Features whose KS statistic is exact on a sample of values; the reference must hold a sample of each
+    (`baseline --sample FEATURE`)."""
+    ks_k: Whole = Field(default=5_000, ge=100)
+    """Values kept for each of them, per window."""
+
+
+class DriftSettings(Section):
+    """When features count as drifted: significant by this budget of false alarms, and material."""
+
+    alarms_per_month: Number = Field(default=1, gt=0)
+    """False alarms of `features_drifted` in 30 days, over all features."""
+    looks_per_day: Number = Field(default=200, gt=0)
+    """Independent looks a day that the budget is split over."""
+    correction: Literal["bonferroni", "holm"] = "bonferroni"
+    """For the number of features; both hold whatever their dependence, Holm finds more."""
+    material_excess: Number = Field(default=0.1, ge=0)
+    """Excess PSI that a significant feature must pass."""
+
+    @model_validator(mode="after")
+    def _budget(self) -> DriftSettings:
+        if self.alarms_per_month > self.looks_per_day * 30:
+            raise mistake("more false alarms than looks", "lower alarms_per_month")
+        return self
 
 
 class ParitySettings(Section):
@@ -160,6 +183,60 @@ class SkillSettings(Section):
     limit: Whole = Field(default=20_000, ge=1)
     """Predictions that wait for their returns, shared out to the instruments: beyond, a symbol's first ones
     of each slot of time are taken."""
+
+
+class HarmSettings(Section):
+    """What a shadow is allowed: the mean of shadow - active, given the past, is at most `margin`."""
+
+    margin: Number = 0.0
+    bound: Number = Field(default=1.0, gt=0)
+    """Blocks whose mean lies beyond +-bound count as that; a small one finds small harm sooner."""
+
+    @model_validator(mode="after")
+    def _testable(self) -> HarmSettings:
+        return _within(self, self.bound)
+
+
+class LossSettings(Section):
+    """The same of the loss against labels: squared error of a return, Brier score, share of wrong classes."""
+
+    margin: Number = 0.0
+    bound: Annotated[float, Field(gt=0)] | None = None
+    """In units of the loss; 1 for probabilities and classes. Returns have no test without it."""
+
+    @model_validator(mode="after")
+    def _testable(self) -> LossSettings:
+        return self if self.bound is None else _within(self, self.bound)
+
+
+HarmT = TypeVar("HarmT", HarmSettings, LossSettings)
+
+
+def _within(harm: HarmT, bound: float) -> HarmT:
+    if abs(harm.margin) >= bound:
+        raise mistake(f"a margin of {harm.margin:g} is never reached within +-{bound:g}", "raise the bound")
+    return harm
+
+
+class ChangeSettings(Section):
+    """Detectors of changes of level (ADWIN), made where a rule names one of their metrics."""
+
+    pane_ns: PositiveDuration | None = Field(default=None, alias="pane")
+    """One mean each; 1m, or the finest pane of the windows where that is longer. Long against the time in
+    which the stream forgets, else noise looks like change."""
+    delta: Number = Field(default=0.002, gt=0, lt=1)
+    """Of ADWIN: smaller finds less, and less that is none."""
+
+
+class SequenceSettings(Section):
+    """Tests that may be looked at at any time: they take evidence in blocks that are nearly independent."""
+
+    block_ns: PositiveDuration | None = Field(default=None, alias="block")
+    """At least ten correlation times and the horizon of the models; so by default, and at least 10m."""
+    error: HarmSettings = Field(default_factory=HarmSettings)
+    """Rows in which one of the two failed, as a share of all."""
+    loss: LossSettings = Field(default_factory=LossSettings)
+    change: ChangeSettings = Field(default_factory=ChangeSettings)
 
 
 class GridSettings(Section):
@@ -204,9 +281,11 @@ class Deployment(Section):
     windows_ns: Windows = Field(default=(5 * MINUTE, HOUR), alias="windows")
     """Ascending."""
     samples: SampleSettings = Field(default_factory=SampleSettings)
+    drift: DriftSettings = Field(default_factory=DriftSettings)
     parity: ParitySettings = Field(default_factory=ParitySettings)
     labels: LabelSettings = Field(default_factory=LabelSettings)
     skill: SkillSettings = Field(default_factory=SkillSettings)
+    sequences: SequenceSettings = Field(default_factory=SequenceSettings)
     grids: GridSettings = Field(default_factory=GridSettings)
     policy: PolicySettings = PolicySettings(name="none")
 

@@ -20,5 +20,7 @@ class MetricInfo(msgspec.Struct, frozen=True, kw_only=True):
     blame: Blame
     sessions: bool = True
     """Whether its windows may also be `session` and `promotion`."""
+    reference: bool = False
+    """Whether it is measured against a reference."""
     values: dict[str, tuple[str, ...]] = {}
     """The values a label can have, where they are the same in every deployment."""

@@ -122,7 +122,6 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(key, suggested):
         ("deployments.btc.calendar", {"zone": "Europe/London"}),
         ("instruments.BTCUSD.calendar", "XNYS"),
         ("instruments.BTCUSD.currency", "EUR"),
-        ("deployments.btc.samples.ks_features", ["f0"]),
         ("deployments.btc.paper.target", "linear"),
         ("deployments.btc.paper.target", "quantile"),
         ("deployments.btc.policy.rules.0.action", "abort"),

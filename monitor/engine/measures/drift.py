@@ -10,13 +10,12 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.engine.family import Series, Value, estimate, nothing, ratio, share, sorted_labels
+from monitor.engine.family import Series, Value, estimate, nothing, share, sorted_labels
 from monitor.engine.memories.previous import DERIVED, Previous
 from monitor.engine.memory import Memory
 from monitor.engine.rings import WindowView
 from monitor.engine.scope import Batch, Scope, Source, plain, sampled
 from monitor.stats.binning import BinCounts, Binner
-from monitor.stats.counts import Counts
 from monitor.stats.drift import DriftReader, DriftReading
 from monitor.stats.estimate import Estimate, Status
 from monitor.stats.integer_counts import stacked
@@ -29,14 +28,12 @@ from monitor.stats.staleness import Staleness
 
 DRIFT_EVERY_NS = 60_000_000_000
 
-STORE = ("hits", "lookups")
 _NAMED = 16
 """Drifted features that a value names."""
 
 
 def sources(scope: Scope) -> Iterator[Source]:
-    """Features by reference bin, their sums, repetitions and ages, samples of some; what the store found."""
-    yield Source("store", "features", plain(Counts, STORE), _feed_store)
+    """Features by reference bin, their sums, repetitions and ages, and samples of some."""
     if not scope.features:
         return
     features = scope.once(Features)
@@ -58,11 +55,6 @@ def memories(scope: Scope) -> Iterator[Memory]:
     """The last value of each symbol's features."""
     if scope.features:
         yield Previous(scope.columns)
-
-
-def _feed_store(statistic: Counts, batch: Batch) -> None:
-    rows = batch.features
-    statistic.update_all(np.array([rows["store_hits"].sum(), rows["store_lookups"].sum()]))
 
 
 def _feed_columns(columns: Sequence[int]) -> Callable[[Any, Batch], None]:
@@ -371,8 +363,3 @@ def drift_score(scope: Scope) -> Series:
         return estimate(view, score, n, extra={"feature": name, "features": len(found)})
 
     yield (), value
-
-
-def feature_hit_rate(scope: Scope) -> Series:
-    """Share of lookups of features that the feature store answered."""
-    yield (), ratio("store", ("hits",), ("lookups",))
