@@ -15,9 +15,12 @@ from typing import Any, Protocol
 import msgspec
 import orjson
 
+from monitor.daemon.references import unfit
+from monitor.daemon.sequence_scope import sequence_problems, sequence_rules_of
 from monitor.daemon.skill_scope import forward_of, label_join_of
 from monitor.engine.catalogue import BY_NAME, FAMILIES, Catalogue, memories, sources
 from monitor.engine.deployment import DeploymentFold
+from monitor.engine.drift_rules import DriftRules
 from monitor.engine.equity import EquitySequences
 from monitor.engine.family import Labels
 from monitor.engine.grid import Grid
@@ -227,19 +230,27 @@ class Group:
         if deployment.reference is None:
             return None
         try:
-            return load_reference(deployment.reference)
+            reference = load_reference(deployment.reference)
         except ArtifactError as error:
             remedy = "Make it with `shadow-monitor baseline`."
             self._wrong(f"deployments.{name}.reference", str(error), remedy)
             return None
+        for key, message, remedy in unfit(reference, deployment, self._models[name]):
+            self._wrong(f"deployments.{name}.{key}", message, remedy)
+        return reference
 
     def _feature_space(self) -> FeatureSpace:
         names: dict[str, None] = {}
         for models in self._models.values():
             for model in models.values():
                 names.update(dict.fromkeys(model.features))
-        for reference in self._references.values():
-            names.update(dict.fromkeys(reference.features if reference else ()))
+        kinds: dict[str, str] = {}
+        for deployment, reference in self._references.items():
+            for name, distribution in (reference.features if reference else {}).items():
+                names.setdefault(name)
+                if kinds.setdefault(name, distribution.kind) != distribution.kind:
+                    message = f"feature {name!r} is {distribution.kind}, in another reference {kinds[name]}."
+                    self._wrong(f"deployments.{deployment}.reference", message, "Make both from one schema.")
         schemas: dict[int, tuple[str, ...]] = {}
         for path in self.settings.feature_schemas:
             try:
@@ -251,7 +262,8 @@ class Group:
         for models in self._models.values():
             for model in models.values():
                 schemas.setdefault(model.manifest.feature_crc32, model.features)
-        return FeatureSpace(tuple(names), schemas)
+        categorical = frozenset(name for name, kind in kinds.items() if kind == "categorical")
+        return FeatureSpace(tuple(names), schemas, categorical)
 
     def _load_plugin(self) -> Plugin | None:
         if self.settings.decoder is None:
@@ -276,6 +288,10 @@ class Group:
                 "Use a divisor of it, such as 1s.",
             )
             return
+        artifacts = {role: model.artifact.sha256 for role, model in models.items()}
+        evidence = (deployment, models["active"].manifest, artifacts, reference)
+        for key, message, remedy in sequence_problems(*evidence):
+            self._wrong(f"deployments.{name}.{key}", message, remedy)
         place = {feature: i for i, feature in enumerate(self.space.names)}
         scope = Scope(
             roles=deployment.roles,
@@ -285,13 +301,22 @@ class Group:
             rank_k=deployment.samples.rank_k,
             reference=reference,
             columns=tuple(place[feature] for feature in reference.features) if reference else (),
-            artifacts={role: model.artifact.sha256 for role, model in models.items()},
+            artifacts=artifacts,
+            sequences=sequence_rules_of(*evidence),
             kinds={role: model.manifest.kind for role, model in models.items()},
             evaluation_ns=grid.evaluation,
             parity=Tolerance(deployment.parity.atol, deployment.parity.rtol),
             lateness_ns=self.timing.allowed_lateness,
             join_window_ns=self.timing.join_window,
             mine=_matching(deployment.filter),
+            drift=DriftRules(
+                alarms_per_month=deployment.drift.alarms_per_month,
+                looks_per_day=deployment.drift.looks_per_day,
+                correction=deployment.drift.correction,
+                material_excess=deployment.drift.material_excess,
+                ks_features=deployment.samples.ks_features,
+                ks_k=deployment.samples.ks_k,
+            ),
             forward=forward_of(self.settings, deployment, models["active"].manifest),
             labels=label_join_of(deployment, models["active"].manifest) if OUTCOMES in self.streams else None,
         )
