@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -133,8 +133,12 @@ class LogHistogram(IntegerCounts[tuple[int, ...]]):
         return int(self._vector[self._scale.places + self.spec.index(limit_ns)])
 
 
-class PaneCounts:
-    """The histograms of a window's panes side by side, in order: what intervals are made of.
+HistogramT = TypeVar("HistogramT", bound=LogHistogram)
+
+
+class PaneCounts(Generic[HistogramT]):
+    """The histograms of a window's panes side by side, in order: what intervals are made of; and their sum,
+    `whole`.
 
     >>> panes = []
     >>> for _ in range(20):
@@ -148,23 +152,24 @@ class PaneCounts:
     True
     """
 
-    def __init__(self, panes: Sequence[LogHistogram]) -> None:
+    def __init__(self, panes: Sequence[HistogramT]) -> None:
         """`panes`: at least one, of one kind and specification."""
-        self._scale, self._spec = panes[0]._scale, panes[0].spec
-        counts = stacked(panes)
+        self._scale = panes[0]._scale
+        self._counts = stacked(panes)
+        self.whole = panes[0].sum(self._counts)
         first = self._scale.first
-        self._below = np.cumsum(counts[:, first : first + len(self._scale.ranked)], axis=1)
-        self._above = counts[:, self._scale.places :]
-        self._whole = self._below.sum(axis=0)
+        self._ranked = self._counts[:, first : first + len(self._scale.ranked)]
+        self._below = np.cumsum(self.whole._ranked)
 
     @property
     def totals(self) -> NDArray[np.int64]:
         """Rows by pane, (panes,)."""
-        return self._below[:, -1]
+        totals: NDArray[np.int64] = self._ranked.sum(axis=1)
+        return totals
 
     def above(self, limit_ns: int) -> NDArray[np.int64]:
         """Rows by pane above a limit, (panes,)."""
-        return self._above[:, self._spec.index(limit_ns)]
+        return self._counts[:, self._scale.places + self.whole.spec.index(limit_ns)]
 
     def quantile(self, q: float) -> Quantile:
         """The quantile as `LogHistogram.quantile` reads it, with its interval by `intervals.quantile_ranks`:
@@ -174,8 +179,8 @@ class PaneCounts:
             ValueError: there is no row.
         """
         ranked = self._scale.ranked
-        at = self._at(_rank(q, int(self._whole[-1])))
-        ranks = quantile_ranks(q, self._below[:, at], self.totals)
+        at = self._at(_rank(q, int(self._below[-1])))
+        ranks = quantile_ranks(q, self._ranked[:, : at + 1].sum(axis=1), self.totals)
         return Quantile(
             ranked[at].value_s,
             ranks.n_eff,
@@ -186,7 +191,7 @@ class PaneCounts:
 
     def _at(self, rank: int) -> int:
         """The place of an order statistic."""
-        return int(np.searchsorted(self._whole, rank))
+        return int(np.searchsorted(self._below, rank))
 
 
 def _rank(q: float, n: int) -> int:

@@ -117,6 +117,12 @@ class IntegerCounts(Generic[SpecT]):
         twin._vector[:] = self._vector
         return twin
 
+    def sum(self, counts: NDArray[np.int64]) -> Self:
+        """The statistic of the same specification whose counts are the sum of `counts`, (any, places)."""
+        whole = type(self)(self.spec)
+        whole._vector[:] = counts.sum(axis=0)
+        return whole
+
     def to_bytes(self) -> bytes:
         """Varints with runs of zeros folded; equal counts give equal bytes."""
         return encode_counts(self._vector)

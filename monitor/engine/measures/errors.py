@@ -257,15 +257,14 @@ def disorder(scope: Scope) -> Series:
         def value(view: WindowView, stream: str = stream) -> Estimate:
             counts = counts_of(view, f"fates/{stream}")
             panes = view.by_pane(f"fates/{stream}", stacked)
-            behind: LatencyHistogram | None = view.statistic(f"disorder/{stream}")
-            quantiles = view.by_pane(f"disorder/{stream}", PaneCounts)
+            behind: PaneCounts[Any] | None = view.by_pane(f"disorder/{stream}", PaneCounts)
             if counts is None or panes is None:
                 return nothing(view)
             totals = panes[:, counts.places((*TARDY, "accepted"))].sum(axis=1)
             extra: dict[str, Any] = {}
-            if behind is not None and behind.n and quantiles is not None:
-                extra["out_of_order"] = behind.n / max(int(totals.sum()), 1)
-                extra["behind_s"] = {q: quantiles.quantile(float(q)).value_s for q in ("0.5", "0.99", "1")}
+            if behind is not None and behind.whole.n:
+                extra["out_of_order"] = behind.whole.n / max(int(totals.sum()), 1)
+                extra["behind_s"] = {q: behind.whole.quantile(float(q)) for q in ("0.5", "0.99", "1")}
             return share(view, panes[:, counts.places(TARDY)].sum(axis=1), totals, extra=extra)
 
         yield sorted_labels(("stream", stream)), value

@@ -82,10 +82,9 @@ def _feed_inference(role: str) -> Callable[[LatencyHistogram, Batch], None]:
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """The histogram that a metric reads in one window, and what is said of it beside the values."""
+    """The histograms that a metric reads in one window, and what is said of them beside the values."""
 
-    whole: LatencyHistogram | LagHistogram
-    panes: PaneCounts
+    panes: PaneCounts[Any]
     extra: Mapping[str, Any]
 
 
@@ -94,11 +93,10 @@ Find = Callable[[WindowView], "_Reading | Status"]
 
 
 def _histogram(view: WindowView, key: str, **extra: Any) -> _Reading | None:
-    whole: LatencyHistogram | LagHistogram | None = view.statistic(key)
-    panes = view.by_pane(key, PaneCounts)
-    if whole is None or panes is None or whole.empty:
+    panes: PaneCounts[Any] | None = view.by_pane(key, PaneCounts)
+    if panes is None or panes.whole.empty:
         return None
-    return _Reading(whole, panes, {**extra, **whole.outside})
+    return _Reading(panes, {**extra, **panes.whole.outside})
 
 
 def _plain(key: str) -> Find:
@@ -133,16 +131,16 @@ def _none(view: WindowView, found: _Reading | Status) -> Estimate:
 
 def _quantile(find: Find, view: WindowView, q: float) -> Estimate:
     found = find(view)
-    if isinstance(found, Status) or not found.whole.n:
+    if isinstance(found, Status) or not found.panes.whole.n:
         return _none(view, found)
     value_s, n_eff, low_s, high_s, bound = found.panes.quantile(q)
     extra = {**found.extra, "bound": bound} if bound is not None else dict(found.extra)
-    return estimate(view, value_s, found.whole.n, n_eff=n_eff, low=low_s, high=high_s, extra=extra)
+    return estimate(view, value_s, found.panes.whole.n, n_eff=n_eff, low=low_s, high=high_s, extra=extra)
 
 
 def _above(find: Find, view: WindowView, limit_ns: int) -> Estimate:
     found = find(view)
-    if isinstance(found, Status) or not found.whole.n:
+    if isinstance(found, Status) or not found.panes.whole.n:
         return _none(view, found)
     return share(view, found.panes.above(limit_ns), found.panes.totals, extra=dict(found.extra))
 
