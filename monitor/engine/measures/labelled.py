@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.engine.family import Series, Value, estimate, mean, nothing, ratio, sorted_labels
+from monitor.engine.family import Series, Value, estimate, mean, nothing, ratio, share, sorted_labels
 from monitor.engine.measures.skill import SKILL_EVERY_NS, skill_sample
 from monitor.engine.memories.labels import COUNTED, COUNTS, LABELLED, UNLABELLED, Labels
 from monitor.engine.memory import Memory
@@ -43,6 +43,7 @@ ERRORS = ("squared_error", "fourth_power")
 CONFIDENCE = ("confidence", "confidence_squared")
 SIGNS = ("agree", "differ", "zero")
 ANSWERED = ("labelled", "unusable", "clipped")
+VAIN = ("expired", "dropped")
 
 Floats = NDArray[np.float64]
 
@@ -58,7 +59,7 @@ def sources(scope: Scope) -> Iterator[Source]:
     yield Source("label_rows", COUNTED, plain(Counts, COUNTS), _feed_rows)
     for role in scope.roles:
         kind = scope.kinds.get(role, "")
-        due = plain(Counts, ("expired", "dropped"))
+        due = plain(Counts, VAIN)
         yield Source(f"labelled/{role}", LABELLED, plain(Counts, ANSWERED), _feed_answered(role, kind))
         yield Source(f"unlabelled/{role}", UNLABELLED, due, _feed_unlabelled(role))
         if kind == "return":
@@ -352,30 +353,44 @@ auc = by_role(_auc, PROBABILITY)
 
 
 def label_coverage(scope: Scope) -> Series:
-    """Share of a role's predictions that met a label, of those that no longer wait for one."""
+    """Label coverage: share of a role's predictions that met their outcome, of those that no longer wait.
+
+    The others waited in vain (`expired`), or had to go since too many waited (`dropped`). Each counts in the
+    pane in which its wait ended. `unusable`: met an outcome that the kind of output cannot be held against (a
+    probability: one that is neither 0 nor 1). Wilson's interval on the rows that the scatter of panes leaves.
+    """
     if scope.labels is None:
         return
     for role in scope.roles:
 
         def value(view: WindowView, role: str = role) -> Estimate:
-            met: Counts | None = view.statistic(f"labelled/{role}")
-            vain: Counts | None = view.statistic(f"unlabelled/{role}")
-            labelled = met["labelled"] if met else 0
-            expired, dropped = (vain["expired"], vain["dropped"]) if vain else (0, 0)
-            n = labelled + expired + dropped
-            extra = {
-                "labelled": labelled,
-                "expired": expired,
-                "dropped": dropped,
-                "unusable": met["unusable"] if met else 0,
-            }
-            return estimate(view, labelled / n if n else math.nan, n, extra=extra)
+            met = _by_pane(view, f"labelled/{role}", ANSWERED)
+            vain = _by_pane(view, f"unlabelled/{role}", VAIN)
+            labelled, unusable, _ = met.T
+            totals = labelled + vain.sum(axis=1)
+            extra = dict(zip(VAIN, vain.sum(axis=0).tolist(), strict=True))
+            extra |= {"labelled": int(labelled.sum()), "unusable": int(unusable.sum())}
+            filled = totals > 0
+            return share(view, labelled[filled], totals[filled], extra=extra)
 
         yield sorted_labels(("role", role)), value
 
 
+def _by_pane(view: WindowView, key: str, names: tuple[str, ...]) -> NDArray[np.int64]:
+    """Counters of all panes, (panes, names); 0 where a pane has none."""
+    found = [pane.statistics.get(key) for pane in view.panes]
+    counts = [[counts[name] if counts else 0 for name in names] for counts in found]
+    return np.array(counts, np.int64).reshape(len(counts), len(names))
+
+
 def label_rows(scope: Scope) -> Series:
-    """What became of predictions and labels, by reason; `late` labels came behind their input's bound."""
+    """Label rows: what became of predictions and outcomes in the window, by reason; a count.
+
+    `waiting`: predictions that began to wait; `labelled`: met their outcome, whichever came first; `expired`:
+    waited in vain; `dropped`: had to go, since more than `labels.limit` waited; `unknown`: outcomes for no
+    event within `labels.wait`; `duplicate`: outcomes for an event that has one, the first counts; `lost`:
+    outcomes that had to go; `late`: outcomes behind their input's bound, which enter nothing.
+    """
     if scope.labels is None:
         return
     for reason in (*COUNTS, "late"):
