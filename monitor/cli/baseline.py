@@ -2,60 +2,47 @@
 
 from __future__ import annotations
 
-import gzip
-import importlib
-import io
 import os
 import tempfile
-import zlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Annotated, Any, BinaryIO, Final, get_args
+from typing import Annotated, Final
 
 import msgspec
 import numpy as np
 import typer
-import zstandard
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
+from monitor.cli.feature_files import FeatureRows, read_features, read_schema, schema_space, unusable
+from monitor.engine.memories.previous import Previous
 from monitor.engine.rows import ScoreStatus
-from monitor.errors import ArtifactError, ConfigError, MonitorError, Problem
+from monitor.engine.scope import Batch
+from monitor.errors import ArtifactError, MonitorError
 from monitor.models.artifact import Artifact, load_artifact
-from monitor.models.manifest import FeatureDtype
 from monitor.models.model import Model
 from monitor.models.role import Role
-from monitor.stats.reference import Reference, build_reference
-from monitor.transport.contract import Record
-from monitor.wire.dead_letters import REASONS
-from monitor.wire.features import FeatureDecoder, FeatureSpace
-from monitor.wire.keys import feature_schema_crc32
-from monitor.wire.symbols import SymbolTable
+from monitor.stats.calibration import MIN_CYCLES
+from monitor.stats.reference import Distribution, Reference, build_reference
+from monitor.stats.staleness import Staleness
+from monitor.wire.features import FeatureSpace
+from monitor.wire.table import Table as Rows
 
 BAD_USAGE: Final = 2
 ROWS: Final = 4096
-"""Lines decoded, or rows scored, at a time."""
+"""Rows scored, or compared, at a time."""
 
-_NUMERIC: Final = frozenset(get_args(FeatureDtype))
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """A feature file: `values` (n, features) float64 with NaN = missing; refused messages by reason."""
-
-    values: NDArray[np.float64]
-    refused: Counter[str]
+SAMPLE: Final = 10_000
+"""Values of a feature that are kept for an exact KS statistic."""
 
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """A model's answers to the rows it could score, (m,) float64; how many it could not, by status."""
+    """A model's answers by row, (n,) float64, NaN where it could not; how many it could not, by status."""
 
     artifact: Artifact
     values: NDArray[np.float64]
@@ -64,146 +51,117 @@ class Predictions:
 
 def baseline(
     features: Annotated[
-        Path, typer.Option(help="Feature messages, one a line (.jsonl, .gz, .zst), or .parquet by column.")
+        Path,
+        typer.Option(
+            help="Feature messages (.jsonl, .gz, .zst, .parquet, a directory of `record`), or columns "
+            "by name (.parquet, .npz, .npy), `ts_ns` and `symbol` among them for calibration and ages."
+        ),
     ],
-    schema: Annotated[Path, typer.Option(help="JSON array of [name, dtype] pairs in column order.")],
+    schema: Annotated[Path, typer.Option(help="JSON array of [name, dtype] pairs; `string` is categorical.")],
     out: Annotated[Path, typer.Option(help="The reference to write; one that is there is replaced.")],
     artifact: Annotated[
         list[Path] | None,
         typer.Option(help="Artifact directory whose predictions are frozen too; repeatable."),
+    ] = None,
+    sample: Annotated[
+        list[str] | None,
+        typer.Option(help="Feature to keep values of, for an exact KS statistic; repeatable."),
     ] = None,
 ) -> None:
     """Freeze how features, and the predictions of models on them, are distributed while all is well."""
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     try:
         pairs = read_schema(schema)
-        space = _space(schema, pairs)
+        space = schema_space(pairs)
+        if not space.names:
+            raise ArtifactError(f"{schema}: no column is a number or a category. Remedy: see its dtypes.")
+        _check_samples(sample or (), space)
         models = [Model.load(load_artifact(path)) for path in artifact or []]
         roles = [Role(model.manifest.artifact_id, model, space.names) for model in models]
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
-            columns = _read(features, space, progress)
+            rows = read_features(features, space, progress)
             answers = [
-                _score(role, model.artifact, columns.values, progress)
+                _score(role, model.artifact, rows.values, progress)
                 for role, model in zip(roles, models, strict=True)
             ]
-        reference = build_reference(
-            dict(zip(space.names, columns.values.T, strict=True)),
-            {each.artifact.sha256: each.values for each in answers},
-        )
+            progress.add_task("calibrating", total=None)
+            reference = freeze_rows(rows, space, answers, sample or ())
         _write(out, reference.to_bytes())
     except MonitorError as error:
         console.print(f"baseline: {error}")
         raise typer.Exit(BAD_USAGE) from error
-    skipped = [name for name, dtype in pairs if dtype not in _NUMERIC]
-    Console(markup=False, highlight=False).print(_summary(out, reference, columns, answers, skipped))
+    skipped = [name for name, _ in pairs if name not in space.names]
+    shown = Console(markup=False, highlight=False)
+    shown.print(_summary(out, reference, rows, answers, skipped))
+    shown.print(_by_column(reference, answers))
 
 
-def read_schema(path: Path) -> list[tuple[str, str]]:
-    """The `[name, dtype]` pairs of a feature schema.
-
-    Raises:
-        ArtifactError: unreadable, of another shape, empty, or a column listed twice.
-    """
-    remedy = 'Remedy: write a JSON array of ["name", "dtype"] pairs in column order.'
-    try:
-        pairs = msgspec.json.decode(path.read_bytes(), type=list[tuple[str, str]])
-    except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
-        raise ArtifactError(f"{path}: no feature schema: {error}. {remedy}") from error
-    if not pairs or len({name for name, _ in pairs}) != len(pairs):
-        raise ArtifactError(f"{path}: no column, or one listed twice. {remedy}")
-    return pairs
-
-
-def _space(path: Path, pairs: Sequence[tuple[str, str]]) -> FeatureSpace:
-    numeric = tuple(name for name, dtype in pairs if dtype in _NUMERIC)
-    if not numeric:
-        raise ArtifactError(f"{path}: no column is a number. Remedy: one of {', '.join(sorted(_NUMERIC))}.")
-    return FeatureSpace(numeric, {feature_schema_crc32(pairs): tuple(name for name, _ in pairs)})
-
-
-def _read(path: Path, space: FeatureSpace, progress: Progress) -> Columns:
-    """Every usable row of a feature file, in memory.
+def freeze_rows(
+    rows: FeatureRows, space: FeatureSpace, answers: Sequence[Predictions], sample: Sequence[str]
+) -> Reference:
+    """The reference of rows and of what models answered to them; samples of the features named.
 
     Raises:
-        ConfigError: the file cannot be read, or no row of it can be used.
+        ArtifactError: a category has too many values.
     """
-    refused: Counter[str] = Counter()
-    chunks = _read_parquet if path.suffix == ".parquet" else _read_messages
-    try:
-        parts = list(chunks(path, space, refused, progress))
-    except (OSError, EOFError, zlib.error, zstandard.ZstdError) as error:
-        raise _unusable(
-            path, f"cannot be read: {error}.", "name a readable .jsonl, .gz, .zst or .parquet"
-        ) from error
-    values = np.concatenate(parts) if parts else np.empty((0, len(space.names)))
-    if not len(values):
-        raise _unusable(
-            path,
-            f"no usable row ({_listed(refused) or 'the file is empty'}).",
-            "feed feature messages of this schema",
+    predictions = {
+        each.artifact.sha256: each.values if rows.ts_ns is not None else each.values[~np.isnan(each.values)]
+        for each in answers
+    }
+    frozen = build_reference(
+        dict(zip(space.names, rows.values.T, strict=True)),
+        predictions,
+        ts_ns=rows.ts_ns,
+        categorical=space.categorical,
+    )
+    still = staleness_of(rows)
+    features: dict[str, Distribution] = {}
+    for place, (name, distribution) in enumerate(frozen.features.items()):
+        found = distribution
+        if still is not None and still.compared(place):
+            age = still.mean_age_s(place) if rows.ts_ns is not None else None
+            found = msgspec.structs.replace(found, frozen_rate=still.frozen_rate(place), mean_age_s=age)
+        if name in sample:
+            chosen = _sample(rows.values[:, place], rows.row_key)
+            found = msgspec.structs.replace(found, sample=tuple(chosen.tolist()))
+        features[name] = found
+    return msgspec.structs.replace(frozen, features=features)
+
+
+def staleness_of(rows: FeatureRows) -> Staleness | None:
+    """How often values repeat the symbol's previous one, and their age; None where there are no symbols."""
+    if rows.symbol_key is None:
+        return None
+    names, codes = np.unique(rows.symbol_key, return_inverse=True)
+    width = rows.values.shape[1]
+    memory, total = Previous(range(width)), Staleness(width)
+    times = rows.ts_ns if rows.ts_ns is not None else np.zeros(len(rows), np.int64)
+    for start in range(0, len(rows), ROWS):
+        part = slice(start, start + ROWS)
+        table = Rows(
+            {
+                "values": rows.values[part],
+                "symbol": codes[part].astype(np.int32),
+                "symbol_key": names[codes[part]],
+                "eff": times[part],
+            }
         )
-    return Columns(values, refused)
+        for derived in memory.take(Batch({}, table, {})).values():
+            total.update(derived.columns)
+    return total
 
 
-def _read_messages(
-    path: Path, space: FeatureSpace, refused: Counter[str], progress: Progress
-) -> Iterator[NDArray[np.float64]]:
-    decoder = FeatureDecoder(space, SymbolTable(None))
-    with path.open("rb") as raw, _plain(path, raw) as lines:
-        task = progress.add_task("reading", total=path.stat().st_size)
-        numbered = ((number, line.rstrip(b"\r\n")) for number, line in enumerate(lines))
-        records = (Record(number, -1, None, line) for number, line in numbered if line)
-        while batch := list(islice(records, ROWS)):
-            table = decoder.decode(batch)
-            bad = table["reason"] != 0
-            refused.update(REASONS[reason] for reason in table["reason"][bad].tolist())
-            yield table["values"][~bad]
-            progress.update(task, completed=raw.tell())
+def _sample(column: NDArray[np.float64], key: NDArray[np.uint64]) -> NDArray[np.float64]:
+    """The finite values with the smallest keys, rising."""
+    finite = np.flatnonzero(np.isfinite(column))
+    chosen = finite[np.argsort(key[finite], kind="stable")[:SAMPLE]]
+    return np.sort(column[chosen])
 
 
-@contextmanager
-def _plain(path: Path, raw: BinaryIO) -> Iterator[Any]:
-    """The lines of a file, unpacked by its suffix."""
-    if path.suffix == ".gz":
-        with gzip.open(raw) as lines:
-            yield lines
-    elif path.suffix == ".zst":
-        with zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True) as stream:
-            yield io.BufferedReader(stream)
-    else:
-        yield raw
-
-
-def _read_parquet(
-    path: Path, space: FeatureSpace, refused: Counter[str], progress: Progress
-) -> Iterator[NDArray[np.float64]]:
-    """Rows of a file with a column a feature; columns that are no numbers refuse the file, not rows."""
-    try:
-        arrow, parquet = importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise _unusable(path, "Parquet needs pyarrow.", "install shadow-monitor[parquet]") from error
-    try:
-        with parquet.ParquetFile(path) as file:
-            lacking = [name for name in space.names if name not in file.schema_arrow.names]
-            if lacking:
-                raise _unusable(path, f"has no column {', '.join(lacking)}.", "name the schema of this file")
-            task = progress.add_task("reading", total=file.metadata.num_rows)
-            for batch in file.iter_batches(ROWS * 16, columns=list(space.names)):
-                columns = [batch.column(name) for name in space.names]
-                yield np.column_stack([_numbers(arrow, column) for column in columns])
-                progress.advance(task, batch.num_rows)
-    except arrow.ArrowException as error:
-        raise _unusable(
-            path, f"cannot be read: {error}.", "every feature must be a column of numbers"
-        ) from error
-
-
-def _numbers(arrow: Any, column: Any) -> NDArray[np.float64]:
-    """An Arrow column as float64, nulls as NaN."""
-    if arrow.types.is_boolean(column.type):
-        column = column.cast(arrow.int8())
-    numbers = column.cast(arrow.float64(), safe=False)
-    return np.asarray(numbers.to_numpy(zero_copy_only=False), np.float64)
+def _check_samples(sample: Sequence[str], space: FeatureSpace) -> None:
+    for name in sample:
+        if name not in space.names or name in space.categorical:
+            raise ArtifactError(f"--sample {name}: no feature of the schema with numbers. Remedy: name one.")
 
 
 def _score(role: Role, artifact: Artifact, values: NDArray[np.float64], progress: Progress) -> Predictions:
@@ -219,7 +177,7 @@ def _score(role: Role, artifact: Artifact, values: NDArray[np.float64], progress
             f"{artifact.dir}: no row could be scored. Remedy: name fills for its features, or fuller rows."
         )
     unanswered = Counter(ScoreStatus(status).name.lower() for status in scores.status[~answered].tolist())
-    return Predictions(artifact, scores.value[answered], unanswered)
+    return Predictions(artifact, np.where(answered, scores.value, np.nan), unanswered)
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -237,42 +195,92 @@ def _write(path: Path, data: bytes) -> None:
                 os.unlink(file.name)
                 raise
     except OSError as error:
-        raise _unusable(
+        raise unusable(
             path, f"cannot be written: {error.strerror}.", "name a file in a writable directory"
         ) from error
 
 
-def _unusable(path: Path, message: str, remedy: str) -> ConfigError:
-    return ConfigError([Problem(str(path), "baseline", message, f"{remedy}.")])
-
-
-def _listed(counts: Counter[str]) -> str:
+def listed(counts: Counter[str]) -> str:
+    """Counts by name, as text."""
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
 
 
 def _summary(
     out: Path,
     reference: Reference,
-    columns: Columns,
+    rows: FeatureRows,
     answers: Sequence[Predictions],
     skipped: Sequence[str],
 ) -> Table:
     frozen = reference.features.items()
+    columns = [*reference.features.values(), *reference.predictions.values()]
+    calibrated = sum(d.calibration is not None and d.calibration.fault is None for d in columns)
     table = Table("", str(out), title="reference", title_justify="left")
-    rows = [
+    lines = [
         ("SHA-256", reference.sha256),
-        ("rows", str(len(columns.values))),
-        ("refused messages", _listed(columns.refused) or "none"),
+        ("rows", f"{len(rows)}{_span(rows)}"),
+        ("refused messages", listed(rows.refused) or "none"),
         ("features", str(len(reference.features))),
-        ("left out, no numbers", ", ".join(skipped) or "none"),
+        ("left out, neither numbers nor text", ", ".join(skipped) or "none"),
         ("never present", ", ".join(name for name, d in frozen if d.null_count == d.n) or "none"),
         ("constant", ", ".join(name for name, d in frozen if d.std == 0.0) or "none"),
+        ("p-values", _judgeable(calibrated, columns, rows)),
+        (
+            "repeated values and ages",
+            "measured" if rows.symbol_key is not None else "no: rows have no `symbol`",
+        ),
     ]
     for each in answers:
-        unanswered = f"; without answer: {_listed(each.unanswered)}" if each.unanswered else ""
-        rows.append(
-            (f"predictions of {each.artifact.manifest.artifact_id}", f"{each.values.size}{unanswered}")
+        count = int(np.count_nonzero(~np.isnan(each.values)))
+        unanswered = f"; without answer: {listed(each.unanswered)}" if each.unanswered else ""
+        lines.append((f"predictions of {each.artifact.manifest.artifact_id}", f"{count}{unanswered}"))
+    for line in lines:
+        table.add_row(*line)
+    return table
+
+
+def _span(rows: FeatureRows) -> str:
+    if rows.ts_ns is None:
+        return ""
+    first, last = (np.datetime64(int(rows.ts_ns[i]), "ns").astype("datetime64[s]") for i in (0, -1))
+    return f", {first} to {last} UTC"
+
+
+def _judgeable(calibrated: int, columns: Sequence[Distribution], rows: FeatureRows) -> str:
+    """What p-values there will be with this reference."""
+    if rows.ts_ns is None:
+        return "none: rows have no `ts_ns`"
+    cycles = max((d.calibration.cycles for d in columns if d.calibration is not None), default=0)
+    said = f"calibrated for {calibrated} of {len(columns)} columns, {cycles} daily cycles"
+    if calibrated and cycles < MIN_CYCLES:
+        said += f": none for windows under a day, which want {MIN_CYCLES}"
+    return said
+
+
+def _by_column(reference: Reference, answers: Sequence[Predictions]) -> Table:
+    names = {each.artifact.sha256: each.artifact.manifest.artifact_id for each in answers}
+    table = Table(title="columns", title_justify="left")
+    table.add_column("column")
+    for head in ("values", "missing", "repeated", "mean age", "sample", "cycles", "correlation"):
+        table.add_column(head, justify="right")
+    table.add_column("calibrated")
+    predictions = [(f"predictions of {names[sha]}", d) for sha, d in reference.predictions.items()]
+    for name, d in [*reference.features.items(), *predictions]:
+        calibration = d.calibration
+        fault = (
+            "no: rows have no `ts_ns`"
+            if calibration is None
+            else calibration.fault and f"no: {calibration.fault}"
         )
-    for row in rows:
-        table.add_row(*row)
+        table.add_row(
+            f"{name} (text)" if d.kind == "categorical" else name,
+            str(d.n - d.null_count),
+            f"{d.null_rate:.2%}" if d.null_count else "",
+            f"{d.frozen_rate:.1%}" if d.frozen_rate is not None else "",
+            f"{d.mean_age_s:.3g} s" if d.mean_age_s is not None else "",
+            str(len(d.sample)) if d.sample is not None else "",
+            str(calibration.cycles) if calibration is not None else "",
+            f"{calibration.correlation_s:.3g} s" if calibration and calibration.correlation_s else "",
+            fault or f"yes, {calibration.blocks if calibration else 0} blocks",
+        )
     return table

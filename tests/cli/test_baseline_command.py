@@ -4,6 +4,7 @@ import gzip
 import json
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -15,7 +16,10 @@ from typer.testing import CliRunner
 import monitor.demo
 from monitor.cli.baseline import baseline
 from monitor.models.artifact import load_artifact
-from monitor.stats.reference import build_reference, freeze, load_reference
+from monitor.stats.reference import build_reference, load_reference
+from monitor.transport.contract import Record
+from monitor.transport.files import envelope
+from monitor.wire.keys import category_code
 
 MODELS = Path(monitor.demo.__file__).parent / "models"
 SCHEMA = MODELS / "features.schema.json"
@@ -66,7 +70,11 @@ def test_a_reference_holds_the_features_and_the_predictions_of_each_artifact(val
     result = run(*arguments, "--artifact", MODELS / "v7", "--artifact", MODELS / "v8")
     assert result.exit_code == 0, result.output
     reference = load_reference(out)
-    assert reference.features == build_reference(dict(zip(NAMES, values.T, strict=True))).features
+    times = 10**18 + np.arange(len(values))
+    expected = build_reference(dict(zip(NAMES, values.T, strict=True)), ts_ns=times).features
+    for name, frozen in reference.features.items():
+        assert msgspec.structs.replace(frozen, frozen_rate=None, mean_age_s=None) == expected[name]
+        assert (frozen.frozen_rate, frozen.mean_age_s) == (0.0, 0.0)
     assert set(reference.predictions) == {load_artifact(MODELS / v).sha256 for v in ("v7", "v8")}
     for frozen in reference.predictions.values():
         assert frozen.n == frozen.null_count + sum(frozen.counts)
@@ -83,9 +91,24 @@ def test_packed_and_columnar_files_give_the_same_reference(values, jsonl, tmp_pa
     pack = zstandard.ZstdCompressor().compress
     (tmp_path / "f.jsonl.zst").write_bytes(pack(text[:half]) + pack(text[half:]))
     columns = {name: pa.array(column, from_pandas=True) for name, column in zip(NAMES, values.T, strict=True)}
-    pq.write_table(pa.table({"unrelated": ["x"] * len(values)} | columns), tmp_path / "f.parquet")
+    times = 10**18 + np.arange(len(values))
+    columns |= {"unrelated": ["x"] * len(values), "ts_ns": times, "symbol": ["BTCUSD"] * len(values)}
+    pq.write_table(pa.table(columns), tmp_path / "f.parquet")
+    arrays = dict(zip(NAMES, values.T, strict=True))
+    np.savez(tmp_path / "f.npz", ts_ns=times, symbol=np.array(["BTCUSD"] * len(values)), **arrays)
+    fields = [("ts_ns", "i8"), ("symbol", "U6"), *((name, "f8") for name in NAMES)]
+    rows = [(int(t), "BTCUSD", *row) for t, row in zip(times, values.tolist(), strict=True)]
+    np.save(tmp_path / "f.npy", np.array(rows, fields))
+    run_directory = tmp_path / "run"
+    run_directory.mkdir()
+    envelopes = [
+        envelope("features", 0, Record(i, -1, b"BTCUSD", line)) for i, line in enumerate(text.splitlines())
+    ]
+    (run_directory / "features.jsonl").write_bytes(b"\n".join([*envelopes, envelopes[-1]]))
     hashes = set()
-    for path in (jsonl, *sorted(tmp_path.iterdir())):
+    paths = sorted(tmp_path.iterdir())
+    assert len(paths) == 6
+    for path in (jsonl, *paths):
         out = tmp_path / "reference.json"
         result = run("--features", path, "--schema", SCHEMA, "--out", out)
         assert result.exit_code == 0, result.output
@@ -95,16 +118,20 @@ def test_packed_and_columnar_files_give_the_same_reference(values, jsonl, tmp_pa
 
 def test_bad_messages_are_counted_by_reason_and_columns_that_are_no_numbers_left_out(tmp_path):
     schema, features, out = tmp_path / "s.json", tmp_path / "f.jsonl", tmp_path / "r.json"
-    schema.write_text('[["a", "float32"], ["venue", "string"], ["up", "bool"]]')
+    schema.write_text('[["a", "float32"], ["venue", "string"], ["up", "bool"], ["picture", "bytes"]]')
     good = [json.dumps(message(i, {"a": float(i % 2), "venue": "X", "up": i % 3 == 0})) for i in range(30)]
     features.write_text("\n".join([*good, "{", '{"event_id": "x"}', ""]))
     result = run("--features", features, "--schema", schema, "--out", out)
     assert result.exit_code == 0, result.output
     reference = load_reference(out)
-    assert set(reference.features) == {"a", "up"}
-    assert reference.features["a"] == freeze(np.arange(30.0) % 2)
+    assert set(reference.features) == {"a", "up", "venue"}
+    assert reference.features["a"].counts == (15, 15)
     assert reference.features["up"].counts == (20, 10)
-    assert "venue" in result.output
+    venue = reference.features["venue"]
+    assert (venue.kind, venue.counts) == ("categorical", (30, 0, 0))
+    assert venue.categories == (int(category_code("X")),)
+    assert venue.frozen_rate == 1.0
+    assert "picture" in result.output
     assert "undecodable 1" in result.output
 
 
@@ -134,7 +161,7 @@ def test_schema_artifact_and_target_are_refused_by_name(jsonl, tmp_path):
     schema = tmp_path / "s.json"
     schema.write_text('[["a", "float32"], ["a", "float32"]]')
     assert "listed twice" in run("--features", jsonl, "--schema", schema, "--out", out).output
-    schema.write_text('[["a", "string"]]')
+    schema.write_text('[["a", "bytes"]]')
     assert "no column is a number" in run("--features", jsonl, "--schema", schema, "--out", out).output
     schema.write_text('[["f00", "float32"]]')
     lacking = run("--features", jsonl, "--schema", schema, "--out", out, "--artifact", MODELS / "v7")
@@ -149,3 +176,81 @@ def test_schema_artifact_and_target_are_refused_by_name(jsonl, tmp_path):
     pq.write_table(pa.table({"f00": ["text"]}), parquet)
     assert "column of numbers" in run("--features", parquet, "--schema", schema, "--out", out).output
     assert not out.exists()
+
+
+def days(rows_a_day=1440, count=6, seed=1):
+    """Columns of some days, a row a minute: numbers, text, and one that repeats."""
+    n = rows_a_day * count
+    rng = np.random.default_rng(seed)
+    return {
+        "ts_ns": 1_767_225_600 * 10**9 + np.arange(n) * (86_400 * 10**9 // rows_a_day),
+        "symbol": np.array(["AAA", "BBB"])[np.arange(n) % 2],
+        "x": rng.normal(size=n),
+        "slow": np.repeat(rng.normal(size=n // 4), 4),
+        "venue": np.array(["XNAS", "XNYS", "BATS"])[rng.integers(0, 3, n)],
+    }
+
+
+SLOW_SCHEMA = '[["x", "float64"], ["slow", "float64"], ["venue", "string"]]'
+
+
+def test_a_week_is_calibrated_and_repetitions_ages_and_samples_are_frozen(tmp_path):
+    schema, out = tmp_path / "s.json", tmp_path / "r.json"
+    schema.write_text(SLOW_SCHEMA)
+    np.savez(tmp_path / "f.npz", **days())
+    result = run("--features", tmp_path / "f.npz", "--schema", schema, "--out", out, "--sample", "x")
+    assert result.exit_code == 0, result.output
+    reference = load_reference(out)
+    x, slow, venue = (reference.features[name] for name in ("x", "slow", "venue"))
+    assert x.calibration.fault is None
+    assert x.calibration.cycles == 6
+    assert x.sample == tuple(np.sort(days()["x"]))
+    assert slow.sample is None
+    assert slow.frozen_rate == pytest.approx(1 / 2, abs=1e-3)
+    assert slow.mean_age_s == pytest.approx(60, rel=1e-3)
+    assert venue.kind == "categorical"
+    assert venue.calibration.fault is None
+    assert "calibrated for 3 of 3 columns, 6 daily cycles" in result.output
+
+
+def test_rows_without_times_or_symbols_say_what_cannot_be_measured(tmp_path):
+    schema, out = tmp_path / "s.json", tmp_path / "r.json"
+    schema.write_text(SLOW_SCHEMA)
+    columns = {name: column for name, column in days().items() if name not in ("ts_ns", "symbol")}
+    np.savez(tmp_path / "f.npz", **columns)
+    result = run("--features", tmp_path / "f.npz", "--schema", schema, "--out", out)
+    assert result.exit_code == 0, result.output
+    assert "none: rows have no `ts_ns`" in result.output
+    assert "no: rows have no `symbol`" in result.output
+    assert load_reference(out).features["x"].calibration is None
+    schema.write_text('[["x", "float64"], ["slow", "float64"]]')
+    np.save(tmp_path / "f.npy", np.column_stack([columns["x"], columns["slow"]]))
+    assert run("--features", tmp_path / "f.npy", "--schema", schema, "--out", out).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"x": None}, "no column x"),
+        ({"x": np.array(["a"] * 10)}, "column x is"),
+        ({"venue": np.arange(10.0)}, "column venue is"),
+        ({"x": np.zeros((10, 2))}, "one-dimensional"),
+        ({"x": np.zeros(9)}, "one length"),
+        ({"ts_ns": np.zeros(10, np.int64)}, "ts_ns"),
+    ],
+)
+def test_columns_that_do_not_fit_the_schema_refuse_the_file(tmp_path, change, words):
+    schema = tmp_path / "s.json"
+    schema.write_text(SLOW_SCHEMA)
+    columns = {name: column[:10] for name, column in days().items()} | change
+    np.savez(tmp_path / "f.npz", **{name: column for name, column in columns.items() if column is not None})
+    result = run("--features", tmp_path / "f.npz", "--schema", schema, "--out", tmp_path / "r.json")
+    assert result.exit_code == 2, result.output
+    assert words in result.output
+    assert "Remedy" in result.output
+
+
+def test_a_sample_of_no_number_is_refused(jsonl, tmp_path):
+    result = run("--features", jsonl, "--schema", SCHEMA, "--out", tmp_path / "r", "--sample", "nothing")
+    assert result.exit_code == 2
+    assert "--sample nothing" in result.output
