@@ -147,7 +147,6 @@ class DriftReader:
         if calibration is None or fault is not None:
             self._shares[column] = self._whole[column] / max(1, distribution.n)
             self._slot_n[column] = distribution.n / SLOTS
-            self._eigenvalues[column] = 0.0
             return
         profile = np.array(calibration.profile, np.int64)
         shares = np.nan_to_num(shares_by_slot(profile))
@@ -208,32 +207,49 @@ class DriftReader:
         ks, ks_bound = binned_ks(self._whole[:, :-1].astype(np.float64), live[:, :-1].astype(np.float64))
         ks_expected, _ = binned_ks(expected[:, :-1], live[:, :-1].astype(np.float64))
         ks_p = self._ks_p(ks_expected, expected, live, scale, due_n, expected_n)
+        null_rate = live[:, -1] / np.maximum(n, 1)
+        excess = np.maximum(0.0, psi_expected - mean)
+        # As Python's numbers, one conversion an array.
+        columns = (n, needed, null_rate, psi, psi_expected, excess, psi_p, ks, ks_bound, ks_expected, ks_p)
+        sizes = (n_eff, n_eff_needed, reference_n, psi_bins, effect, enough, judged)
+        rows = zip(*(each.tolist() for each in (*columns, *sizes)), strict=True)
         return [
-            DriftReading(
-                n=int(n[c]),
-                n_needed=int(needed[c]),
-                null_rate=int(live[c, -1]) / int(n[c]) if n[c] else None,
-                psi=float(psi[c]) if enough[c] else None,
-                psi_expected=float(psi_expected[c]) if enough[c] else None,
-                psi_excess=max(0.0, float(psi_expected[c] - mean[c])) if enough[c] else None,
-                psi_p=float(psi_p[c]) if judged[c] else None,
-                ks=float(ks[c]) if ordered and enough[c] else None,
-                ks_bound=float(ks_bound[c]) if ordered and enough[c] else None,
-                ks_expected=float(ks_expected[c]) if ordered and enough[c] else None,
-                ks_p=float(ks_p[c]) if ordered and judged[c] else None,
-                n_eff=float(n_eff[c]) if faults[c] is None else None,
-                n_eff_needed=int(n_eff_needed[c]),
-                reference_n=int(reference_n[c]),
-                psi_bins=int(psi_bins[c]),
-                calibration="panes" if faults[c] is None else "iid",
-                fault=faults[c] if faults[c] or not enough[c] or judged[c] else "too few independent values",
-                design_effect=float(effect[c]) if faults[c] is None else None,
-                correlation_s=distribution.calibration.correlation_s if distribution.calibration else None,
-                categorical=not ordered,
-            )
-            for c, distribution in enumerate(self._distributions)
-            for ordered in (distribution.kind == "numeric",)
+            self._reading(column, row, fault)
+            for column, (row, fault) in enumerate(zip(rows, faults, strict=True))
         ]
+
+    def _reading(self, column: int, row: tuple[Any, ...], fault: str | None) -> DriftReading:
+        """A column's figures, those left out that cannot be said."""
+        (n, needed, null_rate, psi, psi_expected, excess, psi_p, ks, ks_bound, ks_expected, ks_p) = row[:11]
+        n_eff, n_eff_needed, reference_n, psi_bins, effect, enough, judged = row[11:]
+        distribution = self._distributions[column]
+        calibration = distribution.calibration
+        ordered = distribution.kind == "numeric"
+        calibrated = fault is None
+        if calibrated and enough and not judged:
+            fault = "too few independent values"
+        return DriftReading(
+            n=n,
+            n_needed=needed,
+            null_rate=null_rate if n else None,
+            psi=psi if enough else None,
+            psi_expected=psi_expected if enough else None,
+            psi_excess=excess if enough else None,
+            psi_p=psi_p if judged else None,
+            ks=ks if enough and ordered else None,
+            ks_bound=ks_bound if enough and ordered else None,
+            ks_expected=ks_expected if enough and ordered else None,
+            ks_p=ks_p if judged and ordered else None,
+            n_eff=n_eff if calibrated else None,
+            n_eff_needed=n_eff_needed,
+            reference_n=reference_n,
+            psi_bins=psi_bins,
+            calibration="panes" if calibrated else "iid",
+            fault=fault,
+            design_effect=effect if calibrated else None,
+            correlation_s=calibration.correlation_s if calibration else None,
+            categorical=not ordered,
+        )
 
     def _expected(
         self, spans_ns: Sequence[tuple[int, int]], span_n: Sequence[int] | None
@@ -250,7 +266,8 @@ class DriftReader:
             weight = (seconds / length * np.array(span_n, np.float64)[:, None]).sum(axis=0) * (rate > 0)
         with np.errstate(divide="ignore", invalid="ignore"):
             weight = np.nan_to_num(weight / weight.sum(axis=1, keepdims=True))
-            expected_n = 1 / np.where(rate > 0, weight * weight / rate, 0.0).sum(axis=1)
+            rests_on = np.where(rate > 0, weight * weight / rate, 0.0).sum(axis=1)
+            expected_n = np.where(rests_on > 0, 1 / rests_on, 0.0)
         expected = np.einsum("cs,csb->cb", weight, self._shares)
         due_n = np.where(self._cycles > 0, (time * self._slot_rate).sum(axis=1), np.inf)
         covered = (time * (rate > 0)).sum(axis=1) / max(1e-9, float(time.sum()))
@@ -290,7 +307,11 @@ class DriftReader:
             sizes = 1 / np.minimum(live[:, :-1].sum(axis=1), due_n * present[:, 0])
             sizes = scale * (sizes + 1 / (expected_n * present[:, 0]))
             sigma = np.sqrt(law * (1 - law) * self._edge_effects * sizes[:, None])
-            tails = 2 * special.stdtr(self._blocks[:, None], -distance[:, None] / sigma)
+            # Student's t by the normal law (Wallace 1959), within 1 % down to 1e-6 and far quicker.
+            dof = self._blocks[:, None]
+            t2 = np.square(distance[:, None] / sigma)
+            z = (8 * dof + 1) / (8 * dof + 3) * np.sqrt(dof * special.log1p(t2 / dof))
+            tails = 2 * special.ndtr(-z)
         total = np.where(self._edges & (sigma > 0), tails, 0.0).sum(axis=1)
         return np.where(distance > 0, np.minimum(1.0, total), 1.0)
 

@@ -8,7 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-_STEPS = 200
+_STEPS = 60
+_CLOSE = 1e-9
+"""Of the distance to the pole; the answer is flat about the saddlepoint, so that it errs by the square of this."""
+
 _NEAR_MEAN = 1e-3
 """Below this many standard deviations from the mean the limit of the formula is used: it cancels there."""
 
@@ -24,8 +27,8 @@ def tail(
 
     Lugannani and Rice's formula for the saddlepoint s of Y = sum_i w_i chi2 - x chi2_dof / dof at 0:
     `P = Phi(-w) + phi(w) (1/u - 1/w)`, w = sign(s) sqrt(-2 K(s)), u = s sqrt(K''(s)), K the cumulant function
-    of Y. Its relative error stays bounded however far out: below 1 % from five equal weights up, at most
-    +17 % for a single one.
+    of Y. Its relative error stays bounded however far out: below 1 % from five equal weights up, +6 % at
+    1e-6 and +17 % in the limit for a single one.
 
     >>> three = tail(np.ones((1, 3)), np.array([20.0]), np.array([np.inf]))
     >>> round(float(three[0] / special.chdtrc(3, 20.0)), 1)
@@ -47,26 +50,23 @@ def _tail(w: NDArray[np.float64], x: NDArray[np.float64], dof: NDArray[np.float6
     # Of the denominator: share of its weight, and its number; plain x where it is certain.
     known = np.isinf(dof)
     number = np.where(known, 1.0, dof)
-    share = np.where(known, 0.0, x / number)
+    share: NDArray[np.float64] = np.where(known, 0.0, x / number)
 
     def slopes(s: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         left = w / (1 - 2 * s[:, None] * w)
         right = x / (1 + 2 * s * share)
         return left.sum(axis=1) - right, 2 * (left * left).sum(axis=1) + 2 * right * right / number * ~known
 
-    # K' rises from below to above zero over (low, high); Newton inside a bracket that only shrinks.
-    low = np.where(known, -0.5 * w.shape[1] / x - 1.0, -0.5 / np.where(known, 1.0, share))
-    high = np.full_like(x, 0.5)
-    s = np.zeros_like(x)
+    # K' rises through zero below s = 1/2. Left with its largest weight alone, it does so at the start here, to
+    # the right of s; from there Newton's steps fall to s, as K' is convex but for its small last term.
+    s = (x - 1) / (2 * (x + share))
+    low = np.where(known, -np.inf, -0.5 / np.where(known, 1.0, share))
     for _ in range(_STEPS):
         slope, curve = slopes(s)
-        low, high = np.where(slope < 0, s, low), np.where(slope > 0, s, high)
-        step = s - slope / curve
-        inside = (step > low) & (step < high)
-        moved = np.where(inside, step, (low + high) / 2)
-        done = np.abs(moved - s) <= 1e-13 * (1 + np.abs(s))
-        s = np.where(slope == 0, s, moved)
-        if np.all(done | (slope == 0)):
+        moved = s - slope / curve
+        moved = np.where(moved <= low, (s + low) / 2, np.where(moved >= 0.5, (s + 0.5) / 2, moved))
+        change, s = np.abs(moved - s), moved
+        if np.all(change <= _CLOSE * (0.5 - s)):
             break
     logs = -0.5 * special.log1p(-2 * s[:, None] * w).sum(axis=1)
     logs -= np.where(known, s * x, 0.5 * number * special.log1p(2 * s * share))
