@@ -14,12 +14,14 @@ from monitor.engine.catalogue import BY_NAME, Catalogue, memories, sources
 from monitor.engine.deployment import DeploymentFold
 from monitor.engine.equity import EquitySequences
 from monitor.engine.grid import Grid
+from monitor.engine.measures.sequences import CHANGES
 from monitor.engine.memory import Memory
 from monitor.engine.panes import pane_length
 from monitor.engine.partials import Partial, decode, encode
 from monitor.engine.readings import Value
 from monitor.engine.rows import UNMEASURED_NS, Scores, ScoreStatus
 from monitor.engine.scope import Scope, Source
+from monitor.engine.sequence_rules import SequenceRules
 from monitor.engine.skill_rules import Forward, LabelJoin
 from monitor.engine.task import TaskFold
 from monitor.engine.task_books import TaskBooks
@@ -104,6 +106,7 @@ class House:
     digest: str = "d" * 64
     sources: tuple[Source, ...] | None = None
     memories: Callable[[], Iterable[Memory]] | None = None
+    units: tuple[InstrumentUnits, ...] = tuple(UNITS)
 
     @property
     def grid(self) -> Grid:
@@ -127,6 +130,12 @@ class House:
             mine=lambda report: report.strategy == "mine",
             forward=FORWARD,
             labels=LabelJoin(wait_ns=5 * S, limit=1000),
+            sequences=SequenceRules(
+                block_ns=2 * self.grid.pane,
+                pane_ns=self.grid.pane,
+                loss_bound=10.0,
+                changes=frozenset(CHANGES),
+            ),
         )
 
     def fold1(self, task: int = 0) -> TaskFold:
@@ -139,7 +148,7 @@ class House:
                 PaperRules(Decimal(1), holding_ns=300 * MS, fee_bps=Decimal(1)),
             ),
         )
-        task_books = TaskBooks(books, self.scope.mine, lambda n: UNITS[n:])
+        task_books = TaskBooks(books, self.scope.mine, lambda n: self.units[n:])
         return TaskFold(
             "d",
             task,

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from monitor.engine.family import Series, sorted_labels
+from monitor.engine.family import Series, nothing, sorted_labels
 from monitor.engine.measures.errors import FAILED_ANSWERS
 from monitor.engine.memories.labels import LABELLED
 from monitor.engine.panes import Pane
@@ -232,16 +232,17 @@ def _read(
     key: str, harm: Harm, block_s: float, read: Callable[[BettingTest], float]
 ) -> Callable[[WindowView], Estimate]:
     def value(view: WindowView) -> Estimate:
-        standing = view.sequences[key]
+        standing: Standing | None = view.sequences.get(key)
+        if standing is None or standing.since is None or standing.until is None:
+            return nothing(view)
         test: BettingTest = standing.state
         sound = standing.sound and not test.dependent
-        status = Status.INSUFFICIENT if not test.blocks else Status.OK if sound else Status.UNKNOWN
         return Estimate(
-            value=read(test) if status is Status.OK else None,
+            value=read(test) if sound else None,
             n=test.blocks,
-            status=status,
-            from_ns=view.to_ns if standing.since is None else standing.since,
-            to_ns=view.to_ns if standing.until is None else standing.until,
+            status=Status.OK if sound else Status.UNKNOWN,
+            from_ns=standing.since,
+            to_ns=standing.until,
             extra={
                 "hypothesis": f"mean loss of a block, given the past, <= {harm.margin:g}",
                 "bound": harm.bound,
@@ -296,7 +297,9 @@ def _changes(name: str) -> Callable[[Scope], Series]:
 
 def _found(key: str, pane_s: float) -> Callable[[WindowView], Estimate]:
     def value(view: WindowView) -> Estimate:
-        standing: Standing = view.sequences[key]
+        standing: Standing | None = view.sequences.get(key)
+        if standing is None or not standing.taken:
+            return nothing(view)
         inside = [end for end in standing.onsets if view.from_ns < end <= view.to_ns]
         enough = standing.taken > CALIBRATION
         status = Status.INSUFFICIENT if not enough else Status.OK if standing.sound else Status.UNKNOWN
