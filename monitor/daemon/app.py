@@ -163,6 +163,7 @@ class App:
                 self._log,
                 self._listener,
                 measured=self._measured,
+                aside=asyncio.to_thread,
             )
             self._tasks[partition] = task
             ended = False

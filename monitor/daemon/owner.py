@@ -5,19 +5,27 @@ It runs inside the task that owns the deployment and shares its commits.
 
 from __future__ import annotations
 
+import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
 from monitor.engine import marks, partials
 from monitor.engine.deployment import DeploymentFold
 from monitor.engine.partials import Partial
+from monitor.engine.readings import Heavy
 from monitor.state.records import OwnerOffsets
 from monitor.transport.contract import PARTIALS, Lease
 
 READ_LIMIT = 500
 SLICE_INSTANTS = 50
 """Instants evaluated before the event loop is given back."""
+
+SHOW_S = 0.01
+"""Clock time after which a step begins no further value that is only shown."""
+
+Aside = Callable[[Callable[[], None]], Awaitable[None]]
+"""Runs work that takes milliseconds where it does not hold up the event loop (`asyncio.to_thread`)."""
 
 
 @dataclass(slots=True)
@@ -30,10 +38,46 @@ class _Task:
     passed: int | None = None
 
 
+class _Shown:
+    """Heavy values that people are shown, as rules may not ask for all.
+
+    Each is due once its schedule has an instant; a few are made in each step, so that none makes the next
+    instant late.
+    """
+
+    def __init__(self, fold: DeploymentFold) -> None:
+        self._fold = fold
+        self._by_schedule: dict[int, list[Heavy]] = {}
+        for heavy in fold.heavy:
+            every = fold.grid.schedule(heavy.metric.family.every_ns)
+            self._by_schedule.setdefault(every, []).append(heavy)
+        self._passed: dict[int, int] = {}
+        self._waiting: dict[Heavy, None] = {}
+
+    def waiting(self) -> list[Heavy]:
+        """Those due and not made yet."""
+        at = self._fold.at
+        for every, heavy in self._by_schedule.items():
+            if at is not None and at // every > self._passed.get(every, -1):
+                self._passed[every] = at // every
+                self._waiting.update(dict.fromkeys(heavy))
+        return list(self._waiting)
+
+    def make(self, work: Sequence[Callable[[], None]]) -> None:
+        """Do as much of the work, one call for each that waits, as time allows."""
+        until = time.perf_counter() + SHOW_S
+        for heavy, call in zip(list(self._waiting), work, strict=True):
+            call()
+            del self._waiting[heavy]
+            if time.perf_counter() >= until:
+                return
+
+
 class Owner:
     """One deployment's owner. `task_deadline`, `idle_grace` in ns.
 
-    Partials made under another configuration than `digest` are not folded: panes of two never mix.
+    Partials made under another configuration than `digest` are not folded: panes of two never mix. `aside`
+    runs what takes milliseconds; nothing is folded meanwhile.
     """
 
     def __init__(
@@ -45,10 +89,13 @@ class Owner:
         *,
         task_deadline: int,
         idle_grace: int,
+        aside: Aside,
         offsets: OwnerOffsets | None = None,
     ) -> None:
         self.name, self._digest = name, digest
         self.fold = fold
+        self._aside = aside
+        self._shown = _Shown(fold)
         self.marks: list[marks.Mark] = []
         self._deadline, self._grace = task_deadline, idle_grace
         starts = offsets.partials if offsets else [0] * partitions
@@ -81,9 +128,13 @@ class Owner:
             return False
         if not self._reached or furthest > self._reached[-1][0]:
             self._reached.append((furthest, now))
-        return self._evaluate(now)
+        evaluated, behind = await self._evaluate(now)
+        if not behind:
+            await self._show()
+        return evaluated
 
-    def _evaluate(self, now: int) -> bool:
+    async def _evaluate(self, now: int) -> tuple[bool, bool]:
+        """Whether an instant was evaluated, and whether more may be due."""
         evaluated = False
         for _ in range(SLICE_INSTANTS):
             at = self._next(now)
@@ -100,12 +151,31 @@ class Owner:
                 self.marks.append(marks.Missing(deployment=self.name, at=at, tasks=sorted(absent)))
             self._absent = absent
             parts = {n: self._up_to(t, at) for n, t in enumerate(self._tasks) if n not in absent}
-            if self.fold.evaluate(at, parts, absent, now - at):
+            self.fold.fold(at, parts, absent)
+            await self._make(self.fold.work(self.fold.asked))
+            if self.fold.decide(now - at):
                 self.marks.append(marks.Old(deployment=self.name, at=at, age_ns=now - at))
             evaluated = True
             if self.fold.decisions:
-                break
-        return evaluated
+                return True, True
+        else:
+            return True, True
+        return evaluated, False
+
+    async def _make(self, work: Sequence[Callable[[], None]]) -> None:
+        def run() -> None:
+            for call in work:
+                call()
+
+        if work:
+            await self._aside(run)
+
+    async def _show(self) -> None:
+        """Make some of the values that no rule asked for, as of the last evaluated instant."""
+        waiting = self._shown.waiting()
+        if waiting:
+            work = self.fold.work(waiting)
+            await self._aside(lambda: self._shown.make(work))
 
     def _next(self, now: int) -> int | None:
         """The next instant to evaluate; None while it cannot be known."""

@@ -1,7 +1,7 @@
 """`PartitionTask`: one partition number's life: fence, restore, then fetch, fold, decide and commit in turn.
 
-Only transport and scorers are awaited, so that a test can stop it at every await. Any error drops the task's
-memory; the log decides.
+Only transport, scorers and work set aside are awaited, so that a test can stop it at every await. Any error
+drops the task's memory; the log decides.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Protocol
 
 from monitor.daemon import commit
 from monitor.daemon.group import Group
-from monitor.daemon.owner import Owner
+from monitor.daemon.owner import Aside, Owner
 from monitor.daemon.pipeline import Inputs, Pipeline
 from monitor.daemon.restore import Restored, restore
 from monitor.engine import marks
@@ -100,7 +100,8 @@ class Listener(Protocol):
 class PartitionTask:
     """Runs one partition task until it is stopped or fails.
 
-    `scorers` makes the models' scorers, fresh for this task. `measured`: journal what they answered.
+    `scorers` makes the models' scorers, fresh for this task. `measured`: journal what they answered. `aside`
+    runs what would hold up the event loop.
     """
 
     def __init__(
@@ -114,12 +115,13 @@ class PartitionTask:
         listener: Listener,
         *,
         measured: bool,
+        aside: Aside,
         batch: int = 2048,
     ) -> None:
         self._group, self._transport, self._lease, self._board = group, transport, lease, board
         self._partition = lease.partition
         self._make_scorers, self._log, self._listener = scorers, log, listener
-        self._measured, self._batch = measured, batch
+        self._measured, self._batch, self._aside = measured, batch, aside
         self.stopping = False
         self._said = NO_TIME
         self._deletions: list[Outgoing] = []
@@ -244,6 +246,7 @@ class PartitionTask:
                     partitions,
                     task_deadline=deployed.settings.grids.task_deadline_ns,
                     idle_grace=self._group.timing.idle_grace,
+                    aside=self._aside,
                     offsets=restored.meta.owners.get(name) if restored.meta else None,
                 )
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -11,7 +11,7 @@ from monitor.engine.equity import EquitySequences
 from monitor.engine.evidence import Evidence
 from monitor.engine.grid import Grid
 from monitor.engine.partials import Partial
-from monitor.engine.readings import Readings, Value
+from monitor.engine.readings import Heavy, Readings, Value
 from monitor.engine.scope import Source
 from monitor.policy.commands import Command
 from monitor.policy.decider import Decider
@@ -97,19 +97,41 @@ class DeploymentFold:
         missing: frozenset[int] = frozenset(),
         age_ns: int = 0,
     ) -> bool:
-        """Fold what the tasks that are not missing said up to `at`, then run the rules due.
+        """`fold` and `decide`, which makes heavy values itself; the same decisions as with `work` between."""
+        self.fold(at, parts, missing)
+        return self.decide(age_ns)
+
+    @property
+    def heavy(self) -> tuple[Heavy, ...]:
+        """Every value that takes milliseconds, by window."""
+        return self._readings.heavy
+
+    @property
+    def asked(self) -> list[Heavy]:
+        """The heavy values that `decide` will ask for."""
+        assert self.at is not None
+        return self._readings.asked(self.decider.due(self.at))
+
+    def work(self, wanted: Iterable[Heavy]) -> list[Callable[[], None]]:
+        """One call for each value, which makes and keeps it; in any thread, as long as nothing is folded."""
+        return self._readings.work(wanted)
+
+    def made(self) -> Iterator[Value]:
+        """The heavy values as last made; those never made are left out."""
+        return self._readings.made()
+
+    def decide(self, age_ns: int = 0) -> bool:
+        """Run the rules due at the instant that was folded last.
 
         Args:
-            parts: by task, its partials with instant <= `at` not folded yet.
-            missing: tasks that have not reported `at`.
             age_ns: how late this evaluation is, by the clock or the journal; 0 in a replay without one.
 
         Returns:
             Whether `age_ns` changed a decision: then it must be journaled.
         """
-        self._fold(at, parts, missing)
+        assert self.at is not None
         step = self.decider.step(
-            at, self._readings.estimate, self._readings.prove, sorted(missing), age_ns=age_ns
+            self.at, self._readings.estimate, self._readings.prove, sorted(self._missing), age_ns=age_ns
         )
         self.decisions += step.events
         return step.used_age
@@ -133,14 +155,14 @@ class DeploymentFold:
 
     def snapshot(self, at: int, parts: Mapping[int, Sequence[Partial]]) -> None:
         """Fold the last words of a replay, as of `at`, which no rule sees."""
-        self._fold(at, parts, frozenset(), complete=True)
+        self.fold(at, parts, complete=True)
 
     def values(self) -> Iterator[Value]:
         """All metrics as of the last folded instant, whatever their schedule."""
         return self._readings.every()
 
     def due(self, at: int) -> Iterator[Value]:
-        """The metrics whose schedule has an instant at `at`."""
+        """The metrics whose schedule has an instant at `at`, but for heavy ones."""
         return self._readings.due(at)
 
     @property
@@ -148,14 +170,21 @@ class DeploymentFold:
         """Fates, rejections and answers of all rows so far, by the key of their statistic."""
         return self._evidence.totals
 
-    def _fold(
+    def fold(
         self,
         at: int,
         parts: Mapping[int, Sequence[Partial]],
-        missing: frozenset[int],
+        missing: frozenset[int] = frozenset(),
         *,
         complete: bool = False,
     ) -> None:
+        """Fold what the tasks that are not missing said up to `at`.
+
+        Args:
+            parts: by task, its partials with instant <= `at` not folded yet.
+            missing: tasks that have not reported `at`.
+            complete: every statistic of the open panes was said as of `at`, whatever its schedule.
+        """
         changed = self._changed is None or missing != self._missing
         changed |= self._evidence.fold(at, parts, known=not missing, complete=complete)
         for task in sorted(parts):

@@ -5,15 +5,18 @@ Reads what the folds hold, changes nothing, decides nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import NamedTuple
 
 from monitor.engine.catalogue import BY_NAME, Catalogue
 from monitor.engine.equity import EquitySequences, Window
 from monitor.engine.evidence import Evidence
-from monitor.engine.family import Labels, Metric
+from monitor.engine.family import Family, Labels, Metric
 from monitor.engine.grid import Grid
 from monitor.engine.panes import Offsets, cover
+from monitor.engine.rings import WindowView
 from monitor.policy.docket import Proof
 from monitor.policy.rules import ACTIVE, Rule
 from monitor.stats.estimate import Estimate, Status
@@ -32,8 +35,18 @@ class Value:
     estimate: Estimate
 
 
+class Heavy(NamedTuple):
+    """A value that takes milliseconds: a metric over a window, ns."""
+
+    metric: Metric
+    window: int
+
+
 class Readings:
-    """`windows_ns`: those of the deployment, ascending; metrics of books also since session and promotion."""
+    """`windows_ns`: those of the deployment, ascending; metrics of books also since session and promotion.
+
+    Heavy values are kept as last made. A rule is shown one that was made since the last fold, or it is made
+    where the rule asks: the same value wherever it was made."""
 
     def __init__(
         self,
@@ -52,22 +65,58 @@ class Readings:
         self._challengers = sorted({of["role"] for of in labels} - {ACTIVE})
         self._at = 0
         self._missing = False
+        self._made: dict[tuple[str, Labels, int], Estimate] = {}
+        self._fresh: set[tuple[str, Labels, int]] = set()
+        self.heavy = tuple(
+            Heavy(metric, window)
+            for window in windows_ns
+            for metric in catalogue.metrics
+            if metric.family.heavy
+        )
 
     def take(self, at: int, *, missing: bool) -> None:
         """Both folds stand at `at`; `missing`: not every task has said its part."""
         self._at, self._missing = at, missing
+        self._fresh.clear()
+
+    def asked(self, rules: Iterable[Rule]) -> list[Heavy]:
+        """The heavy values that rules ask for."""
+        found = []
+        for rule in rules:
+            metric = self._catalogue.find(rule.metric, rule.labels)
+            if metric is not None and metric.family.heavy and isinstance(rule.window, int):
+                found.append(Heavy(metric, rule.window))
+        return found
+
+    def work(self, wanted: Iterable[Heavy]) -> list[Callable[[], None]]:
+        """One call for each value, which makes and keeps it; in any thread, as long as nothing is folded."""
+        return [partial(self._make, heavy, self._view(*heavy)) for heavy in wanted]
+
+    def _make(self, heavy: Heavy, view: WindowView) -> None:
+        key = _key(*heavy)
+        self._made[key] = self._read(heavy.metric, view)
+        self._fresh.add(key)
+
+    def made(self) -> Iterator[Value]:
+        """The heavy values as last made; those never made are left out."""
+        for heavy in self.heavy:
+            name, labels, window = _key(*heavy)
+            if (name, labels, window) in self._made:
+                yield Value(name, labels, window, self._made[name, labels, window])
 
     def every(self) -> Iterator[Value]:
         """All metrics, whatever their schedule."""
         return self._values(lambda _: True)
 
     def due(self, at: int) -> Iterator[Value]:
-        """The metrics whose schedule has an instant at `at`."""
-        return self._values(lambda every_ns: at % every_ns == 0)
+        """The metrics whose schedule has an instant at `at`, but for heavy ones."""
+        return self._values(
+            lambda family: not family.heavy and at % self._grid.schedule(family.every_ns) == 0
+        )
 
-    def _values(self, wanted: Callable[[int], bool]) -> Iterator[Value]:
+    def _values(self, wanted: Callable[[Family], bool]) -> Iterator[Value]:
         for metric in self._catalogue.metrics:
-            if wanted(self._grid.schedule(metric.family.every_ns)):
+            if wanted(metric.family):
                 for window in self._windows if metric.family.windowed else (0,):
                     yield Value(metric.family.name, metric.labels, window, self._of_panes(metric, window))
         equity, books = self._equity, [(book, book_labels(book)) for book in self._equity.books]
@@ -92,9 +141,15 @@ class Readings:
 
     def _of_panes(self, metric: Metric, window_ns: int) -> Estimate:
         """A metric over a window, or of a sequence; unknown while a task is missing: its rows are."""
-        view = self._evidence.window(
-            window_ns or self._windows[0], self._grid.schedule(metric.family.every_ns)
-        )
+        if metric.family.heavy and (key := _key(metric, window_ns)) in self._fresh:
+            return self._made[key]
+        return self._read(metric, self._view(metric, window_ns))
+
+    def _view(self, metric: Metric, window_ns: int) -> WindowView:
+        every_ns = self._grid.schedule(metric.family.every_ns)
+        return self._evidence.window(window_ns or self._windows[0], every_ns)
+
+    def _read(self, metric: Metric, view: WindowView) -> Estimate:
         if self._missing:
             return Estimate(value=None, n=0, status=Status.UNKNOWN, from_ns=view.from_ns, to_ns=view.to_ns)
         return metric.value(view)
@@ -160,6 +215,10 @@ class Readings:
             for book, standing in standings.items()
             if standing is not None
         }
+
+
+def _key(metric: Metric, window_ns: int) -> tuple[str, Labels, int]:
+    return metric.family.name, metric.labels, window_ns
 
 
 def book_labels(book: str) -> Labels:

@@ -41,6 +41,9 @@ if TYPE_CHECKING:
 TAKE_EVERY_NS = 1_000_000_000
 """Shortest clock time between two copies of a deployment's values."""
 
+HEAVY = 0
+"""Where the values that take milliseconds stand among schedules: shown as the owner last made them."""
+
 TASKS_SHOWN = 64
 """Most partition tasks that have series of their own; of more, the worst stands for all."""
 
@@ -225,6 +228,7 @@ def _values(fold: DeploymentFold, known: Mapping[int, Taken]) -> Mapping[int, Ta
     assert at is not None
     schedules = {_schedule(fold, name) for name in BY_NAME}
     passed = [every for every in schedules if every not in known or at // every > known[every].at // every]
+    known = {**known, HEAVY: Taken(at, tuple(fold.made()))}
     if not passed:
         return known
     # An instant of the rarest schedule that has had one is an instant of those that divide it, too.

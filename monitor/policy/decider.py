@@ -98,6 +98,10 @@ class Decider:
         """What a rule remembers; `.phase` is its phase."""
         return self._docket[rule]
 
+    def due(self, at_ns: int) -> list[Rule]:
+        """The rules that are evaluated at event time `at_ns` (ns), in policy order."""
+        return [rule for rule in self.policy.rules if rule.due(at_ns, self._grids)]
+
     def step(
         self,
         at_ns: int,
@@ -118,9 +122,7 @@ class Decider:
         """
         events = self._watch_tasks(at_ns, missing)
         used_age = False
-        for rule in self.policy.rules:
-            if not rule.due(at_ns, self._grids):
-                continue
+        for rule in self.due(at_ns):
             seen = Seen(at_ns, estimates(rule), bool(missing), prove, rule.old(age_ns))
             made, used = self._docket.evaluate(rule, seen)
             events += made

@@ -33,6 +33,11 @@ __all__ = ["MS", "SECOND", "START_NS", "Instance", "Notes", "World"]
 TRANSACTION_TIMEOUT_NS = 1500 * MS
 
 
+async def at_once(work: Callable[[], None]) -> None:
+    """Nothing is set aside: one thread, and no suspension."""
+    work()
+
+
 class Notes:
     """What the tasks said to people."""
 
@@ -74,6 +79,7 @@ class Instance:
             world.notes,
             self,
             measured=world.measured,
+            aside=at_once,
             batch=world.batch,
         )
         self.until = 0

@@ -157,19 +157,31 @@ class WatchedDesk:
                 self._log.publish_input(FEATURES, symbol.encode(), b"{", ts)
 
     async def run(self, until: Callable[[], bool]) -> None:
-        """Run the task until a condition holds; then it commits and ends."""
+        """Run the task until a condition holds and all is shown; then it commits and ends."""
         transport = MemoryTransport(self._log, "desk", start="earliest", sleep=asyncio.sleep)
         await transport.start()
         task = PartitionTask(
-            self._group, transport, transport.lease(0), Board(), self._scorers, _Quiet(), self, measured=True
+            self._group,
+            transport,
+            transport.lease(0),
+            Board(),
+            self._scorers,
+            _Quiet(),
+            self,
+            measured=True,
+            aside=asyncio.to_thread,
         )
         running = asyncio.create_task(task.run())
         async with asyncio.timeout(30):
-            while not until() and not running.done():
+            while not (until() and self._all_made()) and not running.done():
                 await asyncio.sleep(0.01)
         task.stop()
         await running
         await task.close()
+
+    def _all_made(self) -> bool:
+        """Whether the values that the owner makes when there is time have all been made."""
+        return self.owner is not None and len(list(self.owner.fold.made())) == len(self.owner.fold.heavy)
 
     @property
     def evaluated_ns(self) -> int:
