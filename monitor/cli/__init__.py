@@ -10,6 +10,7 @@ def main() -> None:
     from monitor.cli.baseline import baseline
     from monitor.cli.check import check
     from monitor.cli.demo import demo
+    from monitor.cli.drift import drift
     from monitor.cli.events import events
     from monitor.cli.metrics import metrics
     from monitor.cli.pack import pack
@@ -26,6 +27,6 @@ def main() -> None:
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
     )
-    for command in (run, demo, replay, record, check, pack, baseline, events, metrics, schema):
+    for command in (run, demo, replay, record, check, pack, baseline, drift, events, metrics, schema):
         app.command()(command)
     app()

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import typer
 from numpy.typing import NDArray
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
@@ -38,6 +39,8 @@ ROWS: Final = 4096
 
 SAMPLE: Final = 10_000
 """Values of a feature that are kept for an exact KS statistic."""
+
+_WIDE: Final = 160
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +94,7 @@ def baseline(
         console.print(f"baseline: {error}")
         raise typer.Exit(BAD_USAGE) from error
     skipped = [name for name, _ in pairs if name not in space.names]
-    shown = Console(markup=False, highlight=False)
+    shown = wide_console()
     shown.print(_summary(out, reference, rows, answers, skipped))
     shown.print(_by_column(reference, answers))
 
@@ -200,6 +203,12 @@ def _write(path: Path, data: bytes) -> None:
         ) from error
 
 
+def wide_console() -> Console:
+    """Standard output, for tables; wide enough for them where it is no terminal."""
+    console = Console(markup=False, highlight=False)
+    return console if console.is_terminal else Console(markup=False, highlight=False, width=_WIDE)
+
+
 def listed(counts: Counter[str]) -> str:
     """Counts by name, as text."""
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
@@ -259,7 +268,7 @@ def _judgeable(calibrated: int, columns: Sequence[Distribution], rows: FeatureRo
 
 def _by_column(reference: Reference, answers: Sequence[Predictions]) -> Table:
     names = {each.artifact.sha256: each.artifact.manifest.artifact_id for each in answers}
-    table = Table(title="columns", title_justify="left")
+    table = Table(title="columns", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("column")
     for head in ("values", "missing", "repeated", "mean age", "sample", "cycles", "correlation"):
         table.add_column(head, justify="right")
