@@ -180,9 +180,9 @@ class SkillSettings(Section):
     """From prediction to position; `paper.latency`."""
     cost_bps: Exact | None = None
     """Of a round trip, spread included where it is to count; twice `paper.fee_bps` + `paper.slippage_bps`."""
-    limit: Whole = Field(default=20_000, ge=1)
+    limit: Whole = Field(default=10_000, ge=1)
     """Predictions that wait for their returns, shared out to the instruments: beyond, a symbol's first ones
-    of each slot of time are taken."""
+    of each slot of time are taken. About 60 bytes of state each."""
 
 
 class HarmSettings(Section):
