@@ -10,7 +10,7 @@ from scipy import special
 
 _STEPS = 60
 _CLOSE = 1e-9
-"""Of the distance to the pole; the answer is flat about the saddlepoint, so that it errs by the square of this."""
+"""Of the distance to the pole; the answer is flat about the saddlepoint, so it errs by the square of this."""
 
 _NEAR_MEAN = 1e-3
 """Below this many standard deviations from the mean the limit of the formula is used: it cancels there."""
@@ -57,8 +57,8 @@ def _tail(w: NDArray[np.float64], x: NDArray[np.float64], dof: NDArray[np.float6
         right = x / (1 + 2 * s * share)
         return left.sum(axis=1) - right, 2 * (left * left).sum(axis=1) + 2 * right * right / number * ~known
 
-    # K' rises through zero below s = 1/2. Left with its largest weight alone, it does so at the start here, to
-    # the right of s; from there Newton's steps fall to s, as K' is convex but for its small last term.
+    # K' rises through zero below s = 1/2. Of its largest weight alone it does so at the start here, to the
+    # right of s; from there Newton's steps fall to s, as K' is convex but for its small last term.
     s = (x - 1) / (2 * (x + share))
     low = np.where(known, -np.inf, -0.5 / np.where(known, 1.0, share))
     for _ in range(_STEPS):

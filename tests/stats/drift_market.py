@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from scipy.signal import lfilter
 
+from monitor.stats.calibration import calibrate
 from monitor.stats.drift import DriftReader, DriftReading
 from monitor.stats.reference import Distribution, freeze
 
@@ -23,7 +25,7 @@ CELLS_PER_SIGMA = CELLS / (2 * REACH)
 
 @dataclass(frozen=True)
 class Ticks:
-    """`rho`: correlation from one event to the next; `season`: the standard deviation swings by so much about 1
+    """`rho`: correlation from one event to the next; `season`: share by which the standard deviation swings
     over a day; `rate`: events a second."""
 
     rho: float = 0.0
@@ -48,8 +50,17 @@ class Ticks:
             yield day
 
     def reference(self, rng: np.random.Generator, days: int = 7) -> Distribution:
-        cells = np.concatenate(list(self.days(rng, days))).astype(np.float64)
-        return freeze(cells, ts_ns=np.arange(cells.size) * (10**9 // self.rate))
+        """What `freeze` makes of so many days, but for edges from the first alone: to sort all takes long."""
+        cells = list(self.days(rng, days))
+        first = freeze(cells[0].astype(np.float64))
+        panes = np.concatenate([self.panes(day, first) for day in cells])
+        counts = panes.sum(axis=0).tolist()
+        return msgspec.structs.replace(
+            first,
+            counts=tuple(counts[:-1]),
+            n=sum(counts),
+            calibration=calibrate(np.arange(len(panes)) * MINUTE_NS, panes),
+        )
 
     def panes(self, cells: np.ndarray, distribution: Distribution) -> np.ndarray:
         """Counts of a day's panes, (1440, bins + 1)."""
@@ -64,7 +75,7 @@ def shifted(cells: np.ndarray, sigmas: float) -> np.ndarray:
 
 
 def looks(
-    distribution: Distribution, panes: np.ndarray, every: int = 7, window: int = 60, first: int = 0
+    distribution: Distribution, panes: np.ndarray, every: int = 6, window: int = 60, first: int = 0
 ) -> tuple[np.ndarray, list[DriftReading]]:
     """Readings of the windows of `window` panes that end at every `every`-th, and those ends in order.
 
