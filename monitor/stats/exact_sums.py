@@ -62,7 +62,7 @@ class ExactSums:
         try:
             return total / (1 << UNIT_BITS)
         except OverflowError:
-            return math.copysign(math.inf, total)
+            return math.inf if total > 0 else -math.inf
 
     def mean(self, name: str) -> float:
         """The mean of a column, correctly rounded; NaN without rows."""

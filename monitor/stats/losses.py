@@ -13,6 +13,8 @@ from scipy.special import xlogy
 LEAST_PROBABILITY = 1e-15
 """Log loss takes no probability nearer to 0 or 1."""
 
+_LARGEST = 1e150
+
 Floats = NDArray[np.float64]
 
 
@@ -56,14 +58,16 @@ def clipped(probability: Floats) -> int:
 def squared_error(prediction: Floats, label: Floats) -> Floats:
     """RMSE: root of the mean of (prediction - label)^2, in the units of the label; of `return` models.
 
-    The mean is exact over all labelled rows; its interval (`mean_interval`) goes through the root. Rows whose
-    error leaves the range of floats when squared twice are counted as `left_out`.
+    The mean is exact over all labelled rows; its interval (`mean_interval`) goes through the root. Errors
+    beyond 1e75 are NaN here and counted as `left_out`: their squares' squares have no sum.
 
     >>> squared_error(np.array([0.02, -0.01]), np.array([0.01, 0.01])).round(6).tolist()
     [0.0001, 0.0004]
     """
     with np.errstate(over="ignore"):
-        return np.square(prediction - label)
+        squares = np.square(prediction - label)
+    squares[squares > _LARGEST] = np.nan
+    return squares
 
 
 def confidence(probability: Floats) -> Floats:

@@ -10,6 +10,7 @@ import json
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,9 +34,9 @@ COST_BPS = 0.4
 ROLES = ("active", "shadow")
 
 
-@dataclass
+@dataclass(eq=False)
 class Desk:
-    """Messages in file order; `outs` of the label stream."""
+    """Messages in file order."""
 
     features: list[dict[str, Any]] = field(default_factory=list)
     outcomes: list[dict[str, Any]] = field(default_factory=list)
@@ -215,6 +216,7 @@ class Met:
     label: float
 
 
+@cache
 def joined(desk: Desk) -> tuple[list[Met], list[Folded], dict[str, int]]:
     """Events and their first labels, events without, and counts; by going through the rows one by one."""
     events, _ = folded(desk.features, 0)
@@ -254,6 +256,7 @@ class Ahead:
     change: float
 
 
+@cache
 def forward(desk: Desk, horizon: int) -> list[Ahead]:
     """Each event with the mid return after it, NaN where a mid is missing, and the instant that says it."""
     events, _ = folded(desk.features, 0)

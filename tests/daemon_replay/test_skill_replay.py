@@ -253,7 +253,7 @@ def test_a_kind_of_output_that_has_no_such_metric_says_so(report: dict[str, Any]
             assert (found["status"], found["value"], found["n"]) == ("not_applicable", None, 0)
 
 
-@pytest.mark.parametrize(("size", "tasks"), [(7, 1), (512, 3), (64, 3)])
+@pytest.mark.parametrize(("size", "tasks"), [(7, 1), (512, 3)])
 def test_batch_size_and_number_of_tasks_change_no_byte(
     directory: Path, files: dict[str, bytes], size: int, tasks: int
 ) -> None:

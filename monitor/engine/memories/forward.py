@@ -19,6 +19,9 @@ from monitor.engine.skill_rules import Forward
 from monitor.errors import StateError
 from monitor.wire.table import Table
 
+FARTHEST = 1e3
+"""A mid that goes a thousandfold within a horizon is no quote: there is no return."""
+
 RECORDS_PER_SPAN = 64
 """State records over the time that a prediction waits: one slice of time each."""
 
@@ -141,6 +144,7 @@ class ForwardReturns:
     def _pairs(self, rows: Table, place: int) -> Table:
         with np.errstate(over="ignore", invalid="ignore"):
             returns = (rows[f"mid/{place}"] - rows["mid/0"]) / rows["mid/0"]
+        returns[np.abs(returns) > FARTHEST] = np.nan
         eff = rows["eff"]
         columns = {name: rows[name] for name in ("sample_key", "ts", "symbol_key", "leads")}
         columns |= {f"value/{role}": rows[f"value/{role}"] for role in self._roles}
