@@ -295,13 +295,17 @@ def _table(found: Sequence[Finding]) -> Table:
             f"{reading.null_rate:.2%}" if finding.counts[-1] else "",
             _short(values["psi"]),
             _short(values["psi_excess"]),
-            f"{reading.psi_p:.2g}" if reading.psi_p is not None else "",
+            _chance(reading.psi_p) if reading.psi_p is not None else "",
             f"{_short(values['ks'])}{bound}",
             f"{shift:+.3f} \u03c3" if shift is not None else "",
             finding.verdict,
             style=style,
         )
     return table
+
+
+def _chance(p: float) -> str:
+    return f"{p:.2g}" if p > 0 else "< 1e-300"
 
 
 def _short(value: float | None) -> str:
@@ -321,23 +325,21 @@ def _panel(finding: Finding) -> Panel:
     d, values = finding.distribution, finding.values
     parts = [f"PSI {values['psi']:.3f}"] if values["psi"] is not None else []
     if finding.reading.psi_p is not None:
-        parts.append(f"p {finding.reading.psi_p:.1g}")
+        parts.append(f"p {_chance(finding.reading.psi_p)}")
     if values["mean_shift_sigma"] is not None:
-        parts.append(f"{values['mean_shift_sigma']:+.2f} \u03c3")
+        parts.append(f"mean {values['mean_shift_sigma']:+.2f} \u03c3")
+    groups = len(d.psi_starts)
     if d.kind == "categorical":
-        ends = ("commonest", "", "rare, new")
+        marks = [(0.5, "commonest"), (groups - 1.5, "rare"), (groups - 0.5, "new")]
     else:
         edges = [d.edges[start - 1] for start in d.psi_starts[1:]]
-        ends = (
-            (f"{edges[0]:.3g}", f"{edges[len(edges) // 2]:.3g}", f"{edges[-1]:.3g}")
-            if edges
-            else ("", "", "")
-        )
+        chosen = sorted({0, len(edges) // 2, len(edges) - 1}) if edges else []
+        marks = [(place + 1.0, f"{edges[place]:.3g}") for place in chosen]
     return Panel(
         title=finding.feature,
-        subtitle="  ".join(parts) or finding.verdict,
+        subtitle=" \u00b7 ".join(parts) or finding.verdict,
         reference=tuple(collapse((*d.counts, d.null_count), d.psi_starts)),
         live=tuple(collapse(finding.counts, d.psi_starts)),
-        ends=ends,
+        marks=tuple(marks),
         drifted=bool(finding.drifted),
     )

@@ -32,13 +32,14 @@ _STYLE = """
 
 
 class Panel(NamedTuple):
-    """One feature: counts by group of bins, missing values last; labels at both ends and the middle."""
+    """One feature: counts by group of bins, missing values last; `marks` name places on the axis, in groups
+    from the left: 1.0 lies between the first and the second group, 1.5 in the middle of the second."""
 
     title: str
     subtitle: str
     reference: tuple[int, ...]
     live: tuple[int, ...]
-    ends: tuple[str, str, str]
+    marks: tuple[tuple[float, str], ...]
     drifted: bool
 
 
@@ -100,15 +101,10 @@ def _panel(panel: Panel) -> list[str]:
                 f'height="{height:.1f}"/>'
             )
     parts.append(f'<line class="axis" x1="{_BARS_LEFT}" x2="{right}" y1="{base}" y2="{base}"/>')
-    values_right = _BARS_LEFT + step * (groups - missing)
-    places = (
-        (_BARS_LEFT, "start"),
-        ((_BARS_LEFT + values_right) / 2, "middle"),
-        (values_right, "end"),
-    )
-    for label, (x, anchor) in zip(panel.ends, places, strict=True):
-        if label:
-            parts.append(_label(label, x, base + 13, anchor))
+    for place, label in panel.marks:
+        x = _BARS_LEFT + place * step
+        parts.append(f'<line class="axis" x1="{x:.1f}" x2="{x:.1f}" y1="{base}" y2="{base + 3}"/>')
+        parts.append(_label(label, x, base + 13, "middle"))
     if missing:
         parts.append(_label("missing", right + 4, base + 25, "end"))
     return parts

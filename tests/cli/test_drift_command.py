@@ -1,0 +1,203 @@
+"""`drift` finds what moved and only that, says how far, and answers with an exit code."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from monitor.cli.baseline import baseline
+from monitor.cli.drift import drift
+
+SCHEMA = [
+    ["calm", "float64"],
+    ["shifted", "float64"],
+    ["holes", "float32"],
+    ["same", "int64"],
+    ["venue", "string"],
+]
+START = 1_767_225_600 * 10**9
+DAY = 86_400 * 10**9
+
+
+def columns(day, days, seed, *, shift=0.0, holes=0.02, new=0.0, rows_a_day=2880, stuck=False):
+    n = rows_a_day * days
+    rng = np.random.default_rng(seed)
+    absent = rng.random(n) < holes
+    venues = np.where(rng.random(n) < new, "NEWX", rng.choice(["XNAS", "XNYS"], n))
+    calm = rng.normal(size=n)
+    return {
+        "ts_ns": START + day * DAY + np.arange(n) * (DAY // rows_a_day),
+        "symbol": np.array(["AAA"] * n),
+        "calm": np.full(n, calm[0]) if stuck else calm,
+        "shifted": rng.normal(size=n) + shift,
+        "holes": np.where(absent, np.nan, rng.normal(size=n)),
+        "same": np.full(n, 7),
+        "venue": venues,
+    }
+
+
+def call(command, *arguments):
+    app = typer.Typer()
+    app.command()(command)
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    directory = tmp_path_factory.mktemp("drift")
+    (directory / "schema.json").write_text(json.dumps(SCHEMA))
+    np.savez(directory / "reference.npz", **columns(0, 7, 1))
+    np.savez(directory / "clean.npz", **columns(8, 1, 2))
+    np.savez(directory / "moved.npz", **columns(8, 1, 3, shift=0.5, holes=0.95, new=0.1))
+    made = call(
+        baseline, "--features", directory / "reference.npz", "--schema", directory / "schema.json",
+        "--out", directory / "reference.json", "--sample", "calm",
+    )  # fmt: skip
+    assert made.exit_code == 0, made.output
+    return directory
+
+
+def held(place, data, *options):
+    return call(drift, "--reference", place / "reference.json", "--data", place / data, *options)
+
+
+def verdicts(result):
+    """Verdict by feature, as the table says it."""
+    lines = [line.split() for line in result.output.splitlines()]
+    names = {name for name, _ in SCHEMA}
+    return {words[0]: " ".join(words[1:]) for words in lines if words and words[0] in names}
+
+
+def test_clean_data_is_clean(place):
+    result = held(place, "clean.npz")
+    assert result.exit_code == 0, result.output
+    assert "0 of 5 features drifted" in result.output
+    assert all("drift" not in line for line in verdicts(result).values())
+
+
+def test_shift_nulls_and_new_categories_are_found_and_nothing_else(place):
+    result = held(place, "moved.npz")
+    assert result.exit_code == 1, result.output
+    found = {name for name, line in verdicts(result).items() if line.endswith("drift")}
+    assert found == {"shifted", "holes", "venue"}
+    assert "+0.5" in verdicts(result)["shifted"]
+    assert "95." in verdicts(result)["holes"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "code"),
+    [
+        ("psi>0.2", 1),
+        ("psi > 0.2", 1),
+        ("psi>20", 0),
+        ("unseen_rate>0.05", 1),
+        ("unseen_rate>0.2", 0),
+        ("null_rate>0.9", 1),
+        ("mean_shift_sigma>0.4", 1),
+        ("ks_p_value<1e-6", 1),
+        ("frozen_rate<2", 1),
+        ("ks>0.9", 0),
+    ],
+)
+def test_a_condition_decides_where_one_is_given(place, condition, code):
+    assert held(place, "moved.npz", "--fail-on", condition).exit_code == code
+
+
+def test_several_conditions_are_one_or_the_other(place):
+    result = held(place, "moved.npz", "--fail-on", "psi>20", "--fail-on", "unseen_rate>0.05")
+    assert result.exit_code == 1
+    assert "unseen_rate > 0.05" in verdicts(result)["venue"]
+
+
+def test_a_feature_that_stands_still_shows_in_its_frozen_rate(place):
+    np.savez(place / "stuck.npz", **columns(8, 1, 5, stuck=True))
+    result = held(place, "stuck.npz", "--fail-on", "feature_age>600")
+    assert "feature_age > 600" in verdicts(result)["calm"]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--fail-on", "psi"], "'psi' is no condition"),
+        (["--fail-on", "sharpe>1"], "is no condition"),
+        (["--fail-on", "psi>1e"], "is no condition"),
+        (["--fail-on", "psi>1", "--alpha", "0.1"], "--alpha"),
+        (["--alpha", "2"], "no chance"),
+        (["--correction", "hope"], "hope"),
+        (["--plot", "/nowhere/at/all.svg"], "cannot be written"),
+    ],
+)
+def test_bad_usage_is_refused_with_a_remedy(place, options, words):
+    result = held(place, "clean.npz", *options)
+    assert result.exit_code == 2
+    assert words in result.output
+
+
+def test_data_without_a_feature_of_the_reference_is_refused(place):
+    np.savez(place / "other.npz", calm=np.zeros(10))
+    result = held(place, "other.npz")
+    assert result.exit_code == 2
+    assert "no column" in result.output
+
+
+def test_too_little_data_is_never_a_pass(place):
+    few = {name: column[:20] for name, column in columns(8, 1, 2).items()}
+    np.savez(place / "few.npz", **few)
+    result = held(place, "few.npz")
+    assert "insufficient" in result.output
+    few = {name: column[:3] for name, column in few.items()}
+    np.savez(place / "fewer.npz", **few)
+    result = held(place, "fewer.npz")
+    assert result.exit_code == 2
+    assert "nothing could be judged" in result.output
+
+
+def test_data_without_times_is_judged_by_size_alone(place):
+    for name, code in (("clean", 0), ("moved", 1)):
+        known = dict(np.load(place / f"{name}.npz"))
+        del known["ts_ns"], known["symbol"]
+        np.savez(place / f"bare-{name}.npz", **known)
+        result = held(place, f"bare-{name}.npz")
+        assert result.exit_code == code, result.output
+        assert "the data has no times" in result.output
+
+
+def test_messages_with_arrays_need_a_schema(place):
+    data = columns(8, 1, 2, rows_a_day=600)
+    names = [name for name, _ in SCHEMA]
+    lines = []
+    for i in range(600):
+        cells = {name: data[name][i].item() for name in names}
+        cells["holes"] = None if np.isnan(cells["holes"]) else cells["holes"]
+        event = {"event_id": f"e{i}", "ts_ns": int(data["ts_ns"][i]), "symbol": "AAA", "features": cells}
+        lines.append(json.dumps(event))
+    (place / "clean.jsonl").write_text("\n".join(lines))
+    assert held(place, "clean.jsonl").exit_code == 0
+    wrong = place / "wrong.json"
+    wrong.write_text(json.dumps([[name, "float64"] for name in names]))
+    result = held(place, "clean.jsonl", "--schema", wrong)
+    assert result.exit_code == 2
+    assert "takes otherwise venue" in result.output
+
+
+def test_the_plot_shows_every_feature_with_what_moved_first(place):
+    out = place / "drift.svg"
+    assert held(place, "moved.npz", "--plot", out).exit_code == 1
+    root = ElementTree.fromstring(out.read_text())
+    space = {"svg": "http://www.w3.org/2000/svg"}
+    names = [text.text for text in root.findall(".//svg:text[@class='name']", space)]
+    assert set(names) == {name for name, _ in SCHEMA}
+    assert set(names[:3]) == {"shifted", "holes", "venue"}
+    panels = dict(zip(names, root.findall("svg:g", space), strict=True))
+    for name, panel in panels.items():
+        kinds = {rect.get("class") for rect in panel.findall("svg:rect", space)}
+        assert kinds == {"reference", "moved" if name in names[:3] else "live"}
+        heights = [float(rect.get("height")) for rect in panel.findall("svg:rect", space)]
+        assert max(heights) == pytest.approx(82)
+        assert min(heights) >= 0
