@@ -158,7 +158,8 @@ def _feed_predictions(active: str, shadow: str) -> Callable[[ExactSums, Batch], 
     def feed(statistic: ExactSums, batch: Batch) -> None:
         ours, theirs = batch.scores[active], batch.scores[shadow]
         both = (ours.status == ScoreStatus.OK) & (theirs.status == ScoreStatus.OK)
-        statistic.update((theirs.value[both] - ours.value[both])[:, None])
+        with np.errstate(over="ignore"):
+            statistic.update((theirs.value[both] - ours.value[both])[:, None])
 
     return feed
 
