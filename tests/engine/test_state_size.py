@@ -11,6 +11,7 @@ from engine_cases import START, S, keep
 
 from monitor.engine.panes import LADDER_NS, Pane, PaneBytes, pane_length
 from monitor.engine.partials import Partial
+from monitor.stats.cross_section import InstantSample
 
 MIB = 1 << 20
 SECONDS, RATE = 130, 400
@@ -48,7 +49,8 @@ def panes_of(desk: BusyDesk, said: list[Partial]) -> list[PaneBytes]:
 def full_rings(desk: BusyDesk, said: list[Partial]) -> dict[str, bytes]:
     """Records of rings that are full: panes of all lengths, merged of the finest as often as they hold them.
 
-    Beyond what was folded, panes are merged with themselves: counts grow, samples stay full.
+    Beyond what was folded, panes are merged with themselves: counts grow, samples stay full. Instants do
+    not repeat; those that were folded fill their sample.
     """
     kinds = {source.key: source.kind for source in desk.sources_of()}
     finest = panes_of(desk, said)
@@ -61,7 +63,10 @@ def full_rings(desk: BusyDesk, said: list[Partial]) -> dict[str, bytes]:
             merged.merge(Pane.decode(pane, kinds, desk.grid.pane))
         doublings = max(0, (whole // len(finest)).bit_length())
         for _ in range(doublings):
-            merged.merge(Pane.decode(merged.encode(), kinds, length))
+            twin = Pane.decode(merged.encode(), kinds, length)
+            for key in [k for k, s in twin.statistics.items() if isinstance(s, InstantSample)]:
+                del twin.statistics[key]
+            merged.merge(twin)
         encoded = msgspec.msgpack.encode(merged.encode())
         for number in range(window // length + 1):
             records[f"ring/{length}/{START + number * length}"] = encoded

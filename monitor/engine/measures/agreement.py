@@ -63,7 +63,7 @@ def memories(scope: Scope) -> Iterator[Memory]:
 
 
 def _instants(role: str) -> str:
-    return f"instants/{role}"
+    return f"cross_section/{role}"
 
 
 def _neutral(scope: Scope, role: str) -> Neutral | None:
