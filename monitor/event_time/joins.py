@@ -243,6 +243,7 @@ class _Events:
         met, rows = [np.empty(0, np.int64)], [_kept(None, self._columns)]
         since = eff.copy()
         since[:waited] -= 1
+        named: list[tuple[Table, NDArray[np.int64]]] = []
         for after in (False, True):
             asked = np.flatnonzero(alone) if after else np.arange(waited, len(keys))
             for number, run in self._search(eff[asked], window, after=after):
@@ -253,11 +254,13 @@ class _Events:
                 met.append(asked[hit])
                 alone[asked[hit]] = False
                 rows.append(run.take(at[hit]))
-                run["paired"][at[hit]] = True
+                named.append((run, at[hit]))
                 self._dirty.add(number)
                 asked = asked[~hit]
                 if not len(asked):
                     break
+        for run, at in named:
+            run["paired"][at] = True
         return np.concatenate(met), Table.concat(rows)
 
     def _search(self, eff: NDArray[np.int64], window: int, *, after: bool) -> Iterator[tuple[int, Table]]:

@@ -56,7 +56,8 @@ class Quota:
         mine = max(1, forward.limit // max(1, forward.symbols))
         slots = -(-span // (mine * forward.evaluation_ns))
         slot_ns = max(1, slots) * forward.evaluation_ns
-        return Quota(slot_ns, max(1, mine * slot_ns // (span + slot_ns)))
+        # A row goes at the first instant of evaluation after its span; two slots more lie over the ends.
+        return Quota(slot_ns, max(1, mine * slot_ns // (span + forward.evaluation_ns + 2 * slot_ns)))
 
 
 class ForwardReturns:
@@ -66,7 +67,7 @@ class ForwardReturns:
     before it. What a prediction is paired with depends on rows alone; it is said at the first instant of
     evaluation after its horizon has passed.
 
-    Memory and state: at most `limit` rows in all (or one a symbol) of 41 bytes and 8 for each role and
+    Memory and state: at most `limit` rows in all (or four a symbol) of 41 bytes and 8 for each role and
     horizon, and 24 bytes a symbol.
     """
 
