@@ -52,12 +52,12 @@ class Quota:
     @staticmethod
     def of(forward: Forward) -> Quota:
         """Shares `limit` rows among the symbols, and a symbol's among the slots of the time they wait."""
-        span = forward.lag_ns + max(forward.horizons_ns)
+        step = forward.evaluation_ns
+        # A row goes at the first instant of evaluation after its horizon; two more slots lie over the ends.
+        span = forward.lag_ns + max(forward.horizons_ns) + step
         mine = max(1, forward.limit // max(1, forward.symbols))
-        slots = -(-span // (mine * forward.evaluation_ns))
-        slot_ns = max(1, slots) * forward.evaluation_ns
-        # A row goes at the first instant of evaluation after its span; two slots more lie over the ends.
-        return Quota(slot_ns, max(1, mine * slot_ns // (span + forward.evaluation_ns + 2 * slot_ns)))
+        slot_ns = -(-span // (max(1, mine - 2) * step)) * step
+        return Quota(slot_ns, max(1, mine * slot_ns // (span + 2 * slot_ns)))
 
 
 class ForwardReturns:
