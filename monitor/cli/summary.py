@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 
 from rich.console import Console
@@ -11,17 +11,20 @@ from rich.table import Table
 from monitor.daemon.report import series
 from monitor.engine.catalogue import BY_NAME
 from monitor.engine.deployment import DeploymentFold
+from monitor.engine.equity import Window
+from monitor.engine.family import Labels
 from monitor.engine.readings import Value
+from monitor.policy.durations import format_duration
 from monitor.policy.events import rfc3339
 from monitor.stats.estimate import Status
 from monitor.trading.units import format_money
 
-DRIFT_SHOWN = 5
-SHOWN_DIGITS = 6
+FEATURES_SHOWN = 3
+SHOWN_DIGITS = 5
 
 
 def show(console: Console, name: str, fold: DeploymentFold, as_of_ns: int) -> None:
-    """Latches, books and metrics of one deployment; of `psi` only the largest few a window."""
+    """Latches, books and metrics of one deployment, a line a series; of features only the most remarkable."""
     latches = ", ".join(f"{subject} {state}" for subject, state in fold.decider.latches.states.items())
     console.print(f"\n{name} as of {rfc3339(as_of_ns)}: {latches}", style="bold", highlight=False)
     books = Table("book", "cash", "equity", "status", title="Books", title_justify="left")
@@ -30,36 +33,60 @@ def show(console: Console, name: str, fold: DeploymentFold, as_of_ns: int) -> No
         if standing is not None:
             books.add_row(book, _money(standing.cash), _money(standing.equity), str(standing.status))
     console.print(books)
-    table = Table("metric", "value", "n", "status", title="Metrics", title_justify="left")
-    table.columns[0].overflow = "fold"
-    for family, found in groupby(fold.values(), key=lambda value: value.name):
-        values = _largest(found) if family == "psi" else list(found)  # noqa: B031 - either, never both
-        if not any(value.estimate.status is Status.OK for value in values):
-            statuses = sorted({str(value.estimate.status) for value in values})
-            table.add_row(f"{family}, all {len(values)}", "-", "", ", ".join(statuses))
-            continue
-        for value in values:
-            estimate = value.estimate
-            what = series(value.name, value.labels, value.window)
-            table.add_row(what, _shown(value), f"{estimate.n:,}", str(estimate.status))
-    console.print(table)
+    values = list(fold.values())
+    windows = sorted({value.window for value in values}, key=lambda w: (isinstance(w, str), w))
+    rows = [["metric", "n", *map(_heading, windows)]]
+    silent: dict[str, list[str]] = {}
+    for family, found in groupby(values, key=lambda value: value.name):
+        series_of = list(found)
+        if any(value.estimate.status is Status.OK for value in series_of):
+            rows += _lines(family, series_of, windows)
+        else:
+            status = ", ".join(sorted({str(value.estimate.status) for value in series_of}))
+            silent.setdefault(status, []).append(family)
+    widths = [max(len(row[column]) for row in rows if column < len(row)) for column in range(len(rows[0]))]
+    for row in rows:
+        cells = [cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=False)]
+        console.print("  ".join([row[0].ljust(widths[0]), *cells]).rstrip(), soft_wrap=True)
+    for status, families in sorted(silent.items()):
+        console.print(f"{status}: {', '.join(families)}", soft_wrap=True)
 
 
-def _largest(values: Iterable[Value]) -> list[Value]:
-    by_window: dict[object, list[Value]] = {}
+def _lines(family: str, values: Sequence[Value], windows: Sequence[Window]) -> Iterable[list[str]]:
+    of: dict[Labels, dict[Window, Value]] = {}
     for value in values:
-        by_window.setdefault(value.window, []).append(value)
-    return [
-        value
-        for found in by_window.values()
-        for value in sorted(found, key=lambda v: -(v.estimate.value or 0))[:DRIFT_SHOWN]
-    ]
+        of.setdefault(value.labels, {})[value.window] = value
+    shown = list(of.items())
+    if "feature" in BY_NAME[family].labels:
+        smallest = family.endswith("_p_value")
+        shown.sort(key=lambda each: _rank(each[1].values(), smallest=smallest))
+        shown = shown[:FEATURES_SHOWN]
+    for labels, by_window in shown:
+        n = max(value.estimate.n for value in by_window.values())
+        cells = [_shown(by_window[window]) if window in by_window else "" for window in windows]
+        yield [series(family, labels), f"{n:,}", *cells]
+    if len(shown) < len(of):
+        yield [f"  ... of {len(of)} features"]
+
+
+def _rank(values: Iterable[Value], *, smallest: bool) -> float:
+    """The most remarkable first: the largest magnitude, or of p-values the smallest."""
+    known = [abs(v.estimate.value) for v in values if v.estimate.value is not None]
+    if not known:
+        return float("inf")
+    return float(min(known) if smallest else -max(known))
+
+
+def _heading(window: Window) -> str:
+    if isinstance(window, str):
+        return window
+    return format_duration(window) if window else "now"
 
 
 def _shown(value: Value) -> str:
     shown = value.estimate.value
     if shown is None or value.estimate.status is Status.NOT_APPLICABLE:
-        return "-"
+        return str(value.estimate.status)
     if BY_NAME[value.name].unit == "money":
         return _money(int(shown))
     return f"{shown:.{SHOWN_DIGITS}g}"
