@@ -253,6 +253,17 @@ def test_a_symbol_waits_with_so_many_of_each_slot_whoever_else_is_in_its_task():
     assert said == np.minimum(counts, 5).sum()
 
 
+def test_one_row_a_slot_stays_one_though_it_has_been_said():
+    forward = Forward((2 * S,), 0, 0.5, 1, 1, 0.002, S)
+    assert Quota.of(forward) == Quota(3 * S, 1)
+    memory = ForwardReturns(forward, ROLES)
+    eff = START + np.arange(0, 12 * S, 250 * MS)
+    rows = features(eff, np.zeros(len(eff)), np.full(len(eff), 99.99), np.full(len(eff), 100.01))
+    said, _ = passed(memory, None, [*cut(rows, np.ones(len(eff)), []), (START + 60 * S, None)], set())
+    pairs = [c for _, name, c in said if name == derived(2 * S)]
+    assert [slot for c in pairs for slot in c["slot"]] == [START + k * S for k in (0, 3, 6, 9)]
+
+
 @pytest.mark.parametrize(("symbols", "span_s"), [(1, 60), (500, 60), (500, 86_400), (4, 3_600), (64, 1)])
 def test_what_waits_and_its_state_are_bounded_at_any_rate(symbols, span_s):
     forward = Forward((span_s * S,), 50 * MS, 0.5, 20_000, symbols, 0.002, S)

@@ -137,7 +137,10 @@ class ForwardReturns:
             if to > since:
                 out[derived(horizon)] = self._pairs(rows.take(slice(since, to)), place)
         self._passed = until
-        gone = int(np.searchsorted(rows["eff"], until - max(self._offsets)))
+        # The rows of a slot are counted against the quota until it is over.
+        slot_ns = self._quota.slot_ns
+        over = min(until - max(self._offsets), until // slot_ns * slot_ns)
+        gone = int(np.searchsorted(rows["eff"], over))
         self._touch(rows["eff"][:gone])
         self._rows = rows.take(slice(gone, None))
         return out
