@@ -262,7 +262,7 @@ def made_up(seed: int, seconds: float = 20.0, n: int = 300, fills: int = 40) -> 
 
 
 def _recorded(rng: np.random.Generator, again: np.ndarray) -> np.ndarray:
-    """What production answered: mostly what comes out again, sometimes nearly, else something else or nothing."""
+    """What production answered: mostly what comes out again, sometimes nearly, else another value or none."""
     off = rng.choice([0.0] * 6 + [1e-6, 1e-3, np.nan], again.size)
     return np.where(np.isnan(again), 0.5, again + off * rng.normal(size=again.size))
 
