@@ -35,6 +35,9 @@ BLOCK_CORRELATIONS = 10
 _GROWTH = 0.10
 """Longer blocks may raise the mean eigenvalue by this much (and three standard errors) beyond chance."""
 
+_MIN_CHECKS = 10
+"""Blocks from which a mean eigenvalue is taken for that comparison."""
+
 _NEIGHBOURS = 2
 _PRIOR_BLOCKS = 10
 """The spread at a time of day is that of the slots within an hour, drawn to the mean by so many blocks."""
@@ -233,19 +236,20 @@ def _block_ns(
     ladder: list[tuple[int, int, NDArray[np.float64]]] = []
     block_ns = pane_ns
     total = int(n.sum())
-    while (blocks := _Blocks(starts, n, block_ns)).number >= MIN_BLOCKS:
+    while (blocks := _Blocks(starts, n, block_ns)).number >= _MIN_CHECKS:
         ladder.append((block_ns, blocks.number, _eigenvalues(blocks.sums(residuals), total)[: kinds - 1]))
         block_ns *= 2
-    if not ladder:
+    usable = [rung for rung in ladder if rung[1] >= MIN_BLOCKS]
+    if not usable:
         return f"fewer than {MIN_BLOCKS} panes"
-    for place, (length, _, values) in enumerate(ladder):
+    for place, (length, _, values) in enumerate(usable):
         correlation_s = values[0] / basis.events_per_s
         if length / 1e9 >= BLOCK_CORRELATIONS * correlation_s and not any(
             later.mean() > values.mean() * (1 + _GROWTH + 3 * _relative_error(later, number))
             for _, number, later in ladder[place + 1 :]
         ):
             return length
-    return f"fewer than {MIN_BLOCKS} blocks of {BLOCK_CORRELATIONS} correlation times"
+    return f"fewer than {MIN_BLOCKS} blocks long enough to hold what depends on each other"
 
 
 def _relative_error(eigenvalues: NDArray[np.float64], blocks: int) -> float:

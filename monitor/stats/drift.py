@@ -7,6 +7,7 @@ against what the reference expects at the window's time of day. Knows of panes o
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import msgspec
@@ -145,8 +146,6 @@ class DriftReader:
         fault = "the reference was built without times" if calibration is None else calibration.fault
         self._faults.append(fault)
         if calibration is None or fault is not None:
-            self._shares[column] = self._whole[column] / max(1, distribution.n)
-            self._slot_n[column] = distribution.n / SLOTS
             return
         profile = np.array(calibration.profile, np.int64)
         shares = np.nan_to_num(shares_by_slot(profile))
@@ -174,39 +173,37 @@ class DriftReader:
         `span_n`: events in each. Without it events are thought to come at the reference's rate.
         """
         n = live.sum(axis=1)
-        expected, expected_n, scale, due_n, covered = self._expected(spans_ns, span_n)
-        groups = np.where(
-            self._fixed[:, None], self._whole_groups, equal_mass_groups(expected[:, :-1], MAX_GROUPS)
-        )
         reference_n = self._whole.sum(axis=1)
+        faults, expected = self._expected(spans_ns, span_n)
+        groups = np.where(
+            self._fixed[:, None], self._whole_groups, equal_mass_groups(expected.shares[:, :-1], MAX_GROUPS)
+        )
         whole = _joined(self._whole, self._whole_groups)
         psi, psi_bins = _psi(whole, reference_n, _joined(live, self._whole_groups), n)
         psi_expected, filled = _psi(
-            _joined(expected, groups) * expected_n[:, None], expected_n, _joined(live, groups), n
+            _joined(expected.shares, groups) * expected.n[:, None], expected.n, _joined(live, groups), n
         )
-        with np.errstate(divide="ignore", invalid="ignore"):
-            noise = scale * (1 / np.minimum(n, due_n) + 1 / expected_n)
+        counted = np.minimum(n, expected.due)
+        noise = expected.scale * _inverse(counted, expected.n)
         # Groups that only live values fill wander as independent draws do, for want of anything better.
+        eigenvalues = np.where(expected.calibrated[:, None], self._eigenvalues, 0.0)
         places = np.arange(MAX_GROUPS)
-        weights = np.where(
-            (self._eigenvalues == 0) & (places < (filled - 1)[:, None]), 1.0, self._eigenvalues
-        )
-        mean = np.nan_to_num(noise) * weights.sum(axis=1)
+        weights = np.where((eigenvalues == 0) & (places < (filled - 1)[:, None]), 1.0, eigenvalues)
+        mean = noise * weights.sum(axis=1)
         needed = SAMPLES_PER_BIN * np.count_nonzero(whole, axis=1)
         n_eff_needed = N_EFF_PER_BIN * np.count_nonzero(whole, axis=1)
-        known = np.maximum(1, np.count_nonzero(self._eigenvalues, axis=1))
-        effect = np.maximum(1.0, scale * self._eigenvalues.sum(axis=1) / known)
-        n_eff = np.minimum(n, due_n) / effect
+        known = np.maximum(1, np.count_nonzero(eigenvalues, axis=1))
+        effect = np.maximum(1.0, expected.scale * eigenvalues.sum(axis=1) / known)
+        n_eff = counted / effect
         enough = (n >= needed) & (n > 0) & (reference_n > 0)
-        faults = self._faults_of(covered, spans_ns)
-        judged = enough & (n_eff >= n_eff_needed) & np.array([fault is None for fault in faults], np.bool_)
+        judged = enough & (n_eff >= n_eff_needed) & expected.calibrated
         psi_p = np.full(len(n), np.nan)
         psi_p[judged] = tail(
             weights[judged] * noise[judged, None], psi_expected[judged], self._blocks[judged]
         )
         ks, ks_bound = binned_ks(self._whole[:, :-1].astype(np.float64), live[:, :-1].astype(np.float64))
-        ks_expected, _ = binned_ks(expected[:, :-1], live[:, :-1].astype(np.float64))
-        ks_p = self._ks_p(ks_expected, expected, live, scale, due_n, expected_n)
+        ks_expected, _ = binned_ks(expected.shares[:, :-1], live[:, :-1].astype(np.float64))
+        ks_p = self._ks_p(ks_expected, expected, live)
         null_rate = live[:, -1] / np.maximum(n, 1)
         excess = np.maximum(0.0, psi_expected - mean)
         # As Python's numbers, one conversion an array.
@@ -253,31 +250,37 @@ class DriftReader:
 
     def _expected(
         self, spans_ns: Sequence[tuple[int, int]], span_n: Sequence[int] | None
-    ) -> tuple[NDArray[np.float64], ...]:
-        """Shares of bins expected, the reference values they rest on, spread over the mean one, values that
-        would come at the reference's rate, and the share of the window that the reference knows."""
+    ) -> tuple[list[str | None], _Expected]:
+        """Why there is no calibration for such a window, by column, and what is expected of it."""
         seconds = slot_seconds(spans_ns)
         time = seconds.sum(axis=0)
-        rate = np.where(self._slot_n > 0, self._slot_n, 0.0)
         if span_n is None:
-            weight = time * rate
+            weight = time * self._slot_n
         else:
             length = np.maximum(seconds.sum(axis=1, keepdims=True), 1e-9)
-            weight = (seconds / length * np.array(span_n, np.float64)[:, None]).sum(axis=0) * (rate > 0)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            weight = np.nan_to_num(weight / weight.sum(axis=1, keepdims=True))
-            rests_on = np.where(rate > 0, weight * weight / rate, 0.0).sum(axis=1)
-            expected_n = np.where(rests_on > 0, 1 / rests_on, 0.0)
-        expected = np.einsum("cs,csb->cb", weight, self._shares)
-        due_n = np.where(self._cycles > 0, (time * self._slot_rate).sum(axis=1), np.inf)
-        covered = (time * (rate > 0)).sum(axis=1) / max(1e-9, float(time.sum()))
-        return expected, expected_n, (weight * self._scales).sum(axis=1), due_n, covered
+            weight = (seconds / length * np.array(span_n, np.float64)[:, None]).sum(axis=0) * (
+                self._slot_n > 0
+            )
+        total = weight.sum(axis=1, keepdims=True)
+        weight /= np.where(total > 0, total, 1.0)
+        rests_on = (weight * weight / np.where(self._slot_n > 0, self._slot_n, 1.0)).sum(axis=1)
+        covered = (time * (self._slot_n > 0)).sum(axis=1) / max(1e-9, float(time.sum()))
+        faults = self._faults_of(covered, sum(end - begin for begin, end in spans_ns) < DAY_NS)
+        calibrated = np.array([fault is None for fault in faults], np.bool_)
+        n = self._whole.sum(axis=1)
+        return faults, _Expected(
+            calibrated=calibrated,
+            shares=np.where(
+                calibrated[:, None],
+                np.einsum("cs,csb->cb", weight, self._shares),
+                self._whole / np.maximum(n, 1)[:, None],
+            ),
+            n=np.where(calibrated & (rests_on > 0), 1 / np.where(rests_on > 0, rests_on, 1.0), n),
+            scale=np.where(calibrated, (weight * self._scales).sum(axis=1), 1.0),
+            due=np.where(calibrated, (time * self._slot_rate).sum(axis=1), np.inf),
+        )
 
-    def _faults_of(
-        self, covered: NDArray[np.float64], spans_ns: Sequence[tuple[int, int]]
-    ) -> list[str | None]:
-        """Why there is no p-value for such a window, by column."""
-        short = sum(end - begin for begin, end in spans_ns) < DAY_NS
+    def _faults_of(self, covered: NDArray[np.float64], short: bool) -> list[str | None]:
         faults: list[str | None] = []
         for fault, cycles, known in zip(self._faults, self._cycles, covered, strict=True):
             if fault is not None:
@@ -291,29 +294,41 @@ class DriftReader:
         return faults
 
     def _ks_p(
-        self,
-        distance: NDArray[np.float64],
-        expected: NDArray[np.float64],
-        live: NDArray[np.int64],
-        scale: NDArray[np.float64],
-        due_n: NDArray[np.float64],
-        expected_n: NDArray[np.float64],
+        self, distance: NDArray[np.float64], expected: _Expected, live: NDArray[np.int64]
     ) -> NDArray[np.float64]:
         """`sum_j P(|t_blocks| > distance / sigma_j)` over the edges: at most so likely any wanders so far."""
-        below = np.cumsum(expected[:, :-1], axis=1)
-        present = np.where(below[:, -1:] > 0, below[:, -1:], 1.0)
-        law = np.clip(below[:, :-1] / present, 0.0, 1.0) if below.shape[1] > 1 else np.zeros((len(live), 1))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            sizes = 1 / np.minimum(live[:, :-1].sum(axis=1), due_n * present[:, 0])
-            sizes = scale * (sizes + 1 / (expected_n * present[:, 0]))
-            sigma = np.sqrt(law * (1 - law) * self._edge_effects * sizes[:, None])
-            # Student's t by the normal law (Wallace 1959), within 1 % down to 1e-6 and far quicker.
-            dof = self._blocks[:, None]
-            t2 = np.square(distance[:, None] / sigma)
-            z = (8 * dof + 1) / (8 * dof + 3) * np.sqrt(dof * special.log1p(t2 / dof))
-            tails = 2 * special.ndtr(-z)
-        total = np.where(self._edges & (sigma > 0), tails, 0.0).sum(axis=1)
+        below = np.cumsum(expected.shares[:, :-1], axis=1)
+        present = below[:, -1]
+        law = below[:, : self._edges.shape[1]] / np.where(present > 0, present, 1.0)[:, None]
+        counted = np.minimum(live[:, :-1].sum(axis=1), expected.due * np.where(present > 0, present, 1.0))
+        noise = expected.scale * _inverse(counted, expected.n * present)
+        variance = np.maximum(0.0, law * (1 - law)) * self._edge_effects * noise[:, None]
+        varies = self._edges & (variance > 0)
+        # Student's t by the normal law (Wallace 1959), within 1 % down to 1e-6 and far quicker.
+        dof = self._blocks[:, None]
+        t2 = np.square(distance)[:, None] / np.where(varies, variance, 1.0)
+        z = (8 * dof + 1) / (8 * dof + 3) * np.sqrt(dof * special.log1p(t2 / dof))
+        total = np.where(varies, 2 * special.ndtr(-z), 0.0).sum(axis=1)
         return np.where(distance > 0, np.minimum(1.0, total), 1.0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Expected:
+    """What the reference expects of a window, by column: shares of bins (missing values last), the reference
+    values they rest on, spread over the mean one, and values due at the reference's rate. Of columns that are
+    not `calibrated` it is the whole reference."""
+
+    calibrated: NDArray[np.bool_]
+    shares: NDArray[np.float64]
+    n: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    due: NDArray[np.float64]
+
+
+def _inverse(first: NDArray[Any], second: NDArray[Any]) -> NDArray[np.float64]:
+    """`1 / first + 1 / second`, 0 where either is."""
+    either = (first > 0) & (second > 0)
+    return np.where(either, 1 / np.where(either, first, 1.0) + 1 / np.where(either, second, 1.0), 0.0)
 
 
 def _joined(mass: NDArray[Any], groups: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -335,8 +350,9 @@ def _psi(
     """PSI of rows of masses, as `psi.psi` has it, and how many groups are filled on either side."""
     filled = (reference > 0) | (live > 0)
     kinds = np.count_nonzero(filled, axis=1)
-    p = np.where(filled, (reference + 0.5) / (reference_n + kinds / 2)[:, None], 1.0)
-    q = np.where(filled, (live + 0.5) / (live_n + kinds / 2)[:, None], 1.0)
+    half = np.maximum(1, kinds) / 2
+    p = np.where(filled, (reference + 0.5) / (reference_n + half)[:, None], 1.0)
+    q = np.where(filled, (live + 0.5) / (live_n + half)[:, None], 1.0)
     # scipy's logarithm is that of the C library, the same on every processor; NumPy's is not.
     value = (special.rel_entr(p, q) + special.rel_entr(q, p)).sum(axis=1)
     return np.maximum(0.0, value), kinds

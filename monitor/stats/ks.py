@@ -25,11 +25,10 @@ def binned_ks(
 
     Source: Kolmogorov (1933), Smirnov (1948); the bound follows from F and G rising.
     """
-    p, q = _shares(reference), _shares(live)
-    difference = np.cumsum(q - p, axis=1)
-    distance = np.abs(difference[:, :-1]).max(axis=1, initial=0.0)
-    right = difference.copy()
-    right[:, -1] = 0.0
+    p, below_p = _shares(reference)
+    q, below_q = _shares(live)
+    right = below_q - below_p
+    distance = np.abs(right[:, :-1]).max(axis=1, initial=0.0)
     left = np.zeros_like(right)
     left[:, 1:] = right[:, :-1]
     above = np.minimum(left + q, right + p).max(axis=1)
@@ -37,9 +36,11 @@ def binned_ks(
     return distance, np.minimum(1.0, np.maximum(distance, np.maximum(above, below)))
 
 
-def _shares(mass: NDArray[np.float64]) -> NDArray[np.float64]:
-    total = mass.sum(axis=1, keepdims=True)
-    return np.asarray(mass / np.where(total > 0, total, 1.0), np.float64)
+def _shares(mass: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Shares by bin, and of all bins up to each: exactly 1 from the last filled one on."""
+    up_to = np.cumsum(mass, axis=1)
+    total = np.where(up_to[:, -1:] > 0, up_to[:, -1:], 1.0)
+    return mass / total, up_to / total
 
 
 def exact_ks(first: NDArray[np.float64], second: NDArray[np.float64]) -> float | None:
