@@ -14,6 +14,7 @@ from rich.table import Table
 from monitor.cli.configuration import BAD_CONFIGURATION, known_metrics, load_configuration, show_problems
 from monitor.daemon.references import unfit
 from monitor.daemon.sequence_scope import sequence_problems
+from monitor.daemon.skill_scope import sentences, unmeasurable
 from monitor.errors import ArtifactError, ConfigError, Problem
 from monitor.models.artifact import load_artifact
 from monitor.models.model import Model
@@ -116,6 +117,7 @@ class _Files:
                 if reference is not None:
                     self._check_reference(at, deployment, reference, self.models[name])
             self._check_sequences(at, deployment, reference, self.models[name])
+            self._check_outputs(at, deployment, self.models[name])
 
     def _loaded(self, key: str, load: Callable[[Path], T], path: Path) -> T | None:
         try:
@@ -142,6 +144,15 @@ class _Files:
         running = {key: model.artifact.sha256 for key, model in models.items() if key != "previous"}
         for key, *rest in sequence_problems(deployment, models["active"].manifest, running, reference):
             self._problem(f"{at}.{key}", *rest)
+
+    def _check_outputs(self, at: str, deployment: Deployment, models: dict[str, Model]) -> None:
+        streams = [stream for stream, topic in self._settings.topics.by_stream().items() if topic]
+        running = {role: models.get(_model_key(role)) for role in deployment.roles}
+        kinds = {role: model.manifest.kind for role, model in running.items() if model is not None}
+        for position, rule in enumerate(deployment.policy.rules):
+            wrong = unmeasurable(rule.metric, rule.labels, kinds, streams)
+            if wrong is not None:
+                self._problem(f"{at}.policy.rules[{position}].metric", *wrong)
 
     def _problem(self, key: str, message: str, remedy: str) -> None:
         self.problems.append(Problem(self._file, key, message, remedy))
@@ -191,6 +202,8 @@ def _summary(name: str, deployment: Deployment, settings: Settings, models: dict
         identity = f"{model.manifest.artifact_id}, {model.probe_report.cost()}"
         table.add_row(key, identity)
     table.add_row("windows", ", ".join(format_duration(w) for w in deployment.windows_ns))
+    for about, sentence in sentences(settings, deployment, models["active"].manifest):
+        table.add_row(about, sentence)
     for rule in deployment.policy.rules:
         table.add_row(f"rule {rule.id}", _sentence(rule))
     table.add_row("policy", f"{deployment.policy.name}, SHA-256 {policy_sha256(deployment.policy)}")

@@ -17,7 +17,7 @@ import orjson
 
 from monitor.daemon.references import unfit
 from monitor.daemon.sequence_scope import sequence_problems, sequence_rules_of
-from monitor.daemon.skill_scope import forward_of, label_join_of
+from monitor.daemon.skill_scope import forward_of, label_join_of, unmeasurable
 from monitor.engine.catalogue import BY_NAME, FAMILIES, Catalogue, memories, sources
 from monitor.engine.deployment import DeploymentFold
 from monitor.engine.drift_rules import DriftRules
@@ -375,7 +375,7 @@ class Group:
                 if set(rule.labels) <= set(labels)
             ]
             at = f"deployments.{name}.policy.rules.{rule.id}"
-            beyond = _beyond(rule, scope, matches)
+            beyond = unmeasurable(rule.metric, dict(rule.labels), scope.kinds, scope.streams)
             if beyond is not None:
                 self._wrong(at, *beyond)
             elif not matches:
@@ -396,19 +396,6 @@ def _matching(wanted: FilterSettings) -> Callable[[ExecutionReport], bool]:
     return lambda report: (
         wanted.strategy in (None, report.strategy) and wanted.account in (None, report.account)
     )
-
-
-def _beyond(rule: Rule, scope: Scope, matches: Sequence[Labels]) -> tuple[str, str] | None:
-    """Why the deployment has no such metric, and what to do; None where it has."""
-    family = BY_NAME[rule.metric]
-    if family.stream and family.stream not in scope.streams:
-        message = f"{rule.metric} is made of {family.stream}, and there is no topic of them."
-        return message, f"Set topics.{family.stream}, or leave the rule out."
-    for role in (dict(labels)["role"] for labels in matches if family.kinds):
-        if (kind := scope.kinds[role]) not in family.kinds:
-            message = f"the model of `{role}` puts out a {kind}, which has no {rule.metric}."
-            return message, f"It is a metric of models of kind {' or '.join(family.kinds)}."
-    return None
 
 
 def _labels_of(metric: str, catalogue: Catalogue, books: Sequence[str]) -> list[Labels]:

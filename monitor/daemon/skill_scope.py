@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator, Mapping
+
+from monitor.engine.catalogue import BY_NAME
 from monitor.engine.memories import labels as label_memory
 from monitor.engine.skill_rules import UNLISTED_SYMBOLS, Forward, LabelJoin
 from monitor.models.manifest import Manifest
+from monitor.policy.durations import format_duration
+from monitor.policy.rules import ACTIVE
 from monitor.settings.configuration import Settings
 from monitor.settings.deployment import Deployment
 from monitor.stats.edges import BPS
+from monitor.transport.contract import OUTCOMES
 
 MINUTE_NS = 60_000_000_000
 
@@ -36,6 +42,41 @@ def label_join_of(deployment: Deployment, active: Manifest) -> LabelJoin:
     return LabelJoin(wait_ns, labels.limit)
 
 
-def label_bytes(deployment: Deployment) -> int:
-    """Memory of the most rows that wait for labels, in a task."""
-    return deployment.labels.limit * label_memory.row_bytes(len(deployment.roles))
+def unmeasurable(
+    metric: str, labels: Mapping[str, str], kinds: Mapping[str, str], streams: Collection[str]
+) -> tuple[str, str] | None:
+    """Why a deployment has no such metric, and what to do: an input is not there, or a model puts out
+    something else. None where it has; also of roles whose kind is not known.
+
+    Args:
+        kinds: of the output of the model of each role.
+    """
+    family = BY_NAME[metric]
+    if family.stream and family.stream not in streams:
+        message = f"{metric} is made of {family.stream}, and there is no topic of them."
+        return message, f"Set topics.{family.stream}, or leave the rule out."
+    roles = [role for role in kinds if family.blame != "shadow" or role != ACTIVE]
+    for role in [labels["role"]] if "role" in labels else roles:
+        kind = kinds.get(role)
+        if kind is not None and family.kinds and kind not in family.kinds:
+            message = f"the model of `{role}` puts out a {kind}, which has no {metric}."
+            return message, f"It is a metric of models of kind {' or '.join(family.kinds)}."
+    return None
+
+
+def sentences(settings: Settings, deployment: Deployment, active: Manifest) -> Iterator[tuple[str, str]]:
+    """What waits for returns and labels, and what that costs, for a person."""
+    forward = forward_of(settings, deployment, active)
+    horizons = ", ".join(format_duration(h) for h in forward.horizons_ns)
+    yield (
+        "skill",
+        f"mid returns over {horizons} from {format_duration(forward.lag_ns)} on, a round trip at "
+        f"{forward.cost_bps:g} bps; at most {forward.limit:,} predictions wait",
+    )
+    if settings.topics.by_stream().get(OUTCOMES):
+        join = label_join_of(deployment, active)
+        size = join.limit * label_memory.row_bytes(len(deployment.roles)) / 1e6
+        yield (
+            "labels",
+            f"wait {format_duration(join.wait_ns)}; at most {join.limit:,} rows, {size:,.3g} MB a task",
+        )

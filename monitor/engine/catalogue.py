@@ -33,11 +33,12 @@ from monitor.stats.calibration_curve import (
 )
 from monitor.stats.change_detection import ChangeDetector
 from monitor.stats.confusion import confuse, f1_of
+from monitor.stats.cross_section import cross_section_correlation
 from monitor.stats.divergence import divergence
 from monitor.stats.drift import DriftReading
 from monitor.stats.edges import disagreement_edges, net_edges
 from monitor.stats.histogram import LagHistogram, LatencyHistogram
-from monitor.stats.information_coefficient import after_costs, cross_section, information_coefficient
+from monitor.stats.information_coefficient import after_costs, information_coefficient
 from monitor.stats.intervals import quantile_ranks, scatter, share_interval
 from monitor.stats.roc import area_under_curve
 from monitor.stats.significance import significant
@@ -113,7 +114,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("feature_hit_rate", (), "fraction", "nobody", 0, "Share of lookups that the feature store answered.", store.feature_hit_rate, made_of=(store.feature_hit_rate,)),
     Family("ic", ("role",), "correlation", "role", skill.SKILL_EVERY_NS, "Spearman correlation of predictions and the mid returns after them, within symbol.", skill.ic, heavy=True, kinds=skill.RANKED, made_of=(information_coefficient,)),
     Family("ic_after_costs", ("role",), "correlation", "role", skill.SKILL_EVERY_NS, "The same with returns net of costs in the direction of the prediction.", skill.ic_after_costs, heavy=True, kinds=skill.RANKED, made_of=(after_costs,)),
-    Family("ic_cross_section", ("role",), "correlation", "role", skill.SKILL_EVERY_NS, "Spearman correlation of predictions and returns among the symbols of an instant, averaged over instants.", skill.ic_cross_section, heavy=True, kinds=skill.RANKED, made_of=(cross_section,)),
+    Family("ic_cross_section", ("role",), "correlation", "role", skill.SKILL_EVERY_NS, "Spearman correlation of predictions and returns among the symbols of an instant, averaged over instants.", skill.ic_cross_section, heavy=True, kinds=skill.RANKED, made_of=(cross_section_correlation,)),
     Family("ic_decay", ("horizon", "role"), "correlation", "role", skill.SKILL_EVERY_NS, "The information coefficient by horizon (s).", skill.ic_decay, heavy=True, kinds=skill.RANKED, made_of=(information_coefficient,)),
     Family("net_edge_bps", ("role",), "bps", "role", skill.SKILL_EVERY_NS, "What the sign of a prediction earns of the mid return after it, less costs.", skill.net_edge, kinds=skill.RANKED, made_of=(net_edges,)),
     Family("disagreement_edge_bps", ("role",), "bps", "shadow", skill.SKILL_EVERY_NS, "Mid return in the shadow's direction where active and shadow want different positions.", skill.disagreement_edge, kinds=skill.RANKED, made_of=(disagreement_edges,)),

@@ -1,4 +1,4 @@
-"""Information coefficients: how well predictions rank the returns that followed, within and across symbols.
+"""Information coefficients: how well predictions rank the returns that followed, within symbols.
 
 Pairs of (prediction, forward return) come in as samples; where returns come from it does not know.
 """
@@ -13,15 +13,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.stats.estimate import Estimate, Status
-from monitor.stats.intervals import Z_95
+from monitor.stats.estimate import Estimate
 from monitor.stats.newey_west import enough, newey_west
-from monitor.stats.rank import LEAST_PAIRS, rank_correlation, rhos
-from monitor.stats.ranks import Ranks
+from monitor.stats.rank import rank_correlation, rhos
+from monitor.stats.ranks import LEAST_PAIRS, Ranks
 from monitor.stats.sample import Pairs, WindowSample
-
-LEAST_SYMBOLS = 20
-"""Fewer symbols at an instant make no cross-section."""
 
 
 def information_coefficient(
@@ -77,59 +73,6 @@ def pane_coefficients(panes: Sequence[Pairs]) -> NDArray[np.float64]:
     total = np.bincount(of, weight, len(panes))
     sums = np.bincount(of, np.where(weight > 0.0, rho, 0.0) * weight, len(panes))
     return sums[total > 0.0] / total[total > 0.0]
-
-
-def cross_section(sample: WindowSample, overlap_ns: int, from_ns: int, to_ns: int) -> Estimate:
-    """Mean over instants of Spearman(prediction, forward return) across the symbols at that instant.
-
-    Pairs have the instant as `ts`, and are sampled by a hash of the instant alone: a cut sample lacks whole
-    instants, but for the last in hash order, which is left out. Instants with fewer than 20 symbols, or on
-    which a side is constant, have no IC. Where no instant has 20: `insufficient`; where all that have are
-    constant on a side: `unknown`.
-
-    `n` = pairs that the value rests on, `n_eff` = instants less the dependence that the standard error of
-    their ICs shows (Newey-West; returns overlap for `overlap_ns`); interval = value +- 1.96 of these, where
-    there are enough instants. `extra`: `instants`, `instants_left_out`, `icir`, `t`, `lag` (in instants),
-    `exact`, `pairs_seen`, `non_finite`.
-    """
-    pairs = sample.pairs
-    if not sample.exact and len(pairs):
-        pairs = pairs.take(pairs.hash != pairs.hash[-1])
-    ranks = Ranks.of(pairs.ts, pairs.a, pairs.b)
-    values, large = np.array(rhos(ranks)), ranks.sizes >= LEAST_SYMBOLS
-    used = large & ~np.isnan(values)
-    series = values[used]
-    spacing = (to_ns - from_ns) / max(1, series.size)
-    lag = math.ceil(overlap_ns / spacing) if spacing > 0.0 else 0
-    found = over_time(series, lag)
-    extra = {
-        "instants": found.pop("panes"),
-        "instants_left_out": int(ranks.sizes.size - series.size),
-        "exact": sample.exact,
-        "pairs_seen": sample.seen,
-        "non_finite": sample.non_finite,
-    } | found
-    if not series.size:
-        status = Status.UNKNOWN if large.any() else Status.INSUFFICIENT
-        return Estimate(value=None, n=0, status=status, from_ns=from_ns, to_ns=to_ns, extra=extra)
-    value = float(extra.pop("pane_mean"))
-    n_eff, low, high = float(series.size), None, None
-    if enough(series.size, lag):
-        error = max(newey_west(series, lag), newey_west(series, 0))
-        if error > 0.0:
-            n_eff *= (newey_west(series, 0) / error) ** 2
-        low, high = max(-1.0, value - Z_95 * error), min(1.0, value + Z_95 * error)
-    return Estimate(
-        value=value,
-        n=int(ranks.sizes[used].sum()),
-        status=Status.OK,
-        from_ns=from_ns,
-        to_ns=to_ns,
-        n_eff=n_eff,
-        low=low,
-        high=high,
-        extra=extra,
-    )
 
 
 def after_costs(sample: WindowSample, cost: float, neutral: float) -> WindowSample:

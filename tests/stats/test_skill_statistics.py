@@ -23,11 +23,9 @@ from monitor.stats.calibration_curve import (
 from monitor.stats.confusion import CELLS, RATIOS, confuse, f1_of
 from monitor.stats.counts import Counts
 from monitor.stats.edges import disagreement_edges, net_edges
-from monitor.stats.estimate import Status
 from monitor.stats.exact_sums import ExactSums
 from monitor.stats.information_coefficient import (
     after_costs,
-    cross_section,
     information_coefficient,
     pane_coefficients,
 )
@@ -329,41 +327,6 @@ def test_pane_coefficients_are_spearman_within_symbol_by_pane():
     assert found.extra["pane_mean"] == pytest.approx(np.mean(expected))
     assert found.extra["icir"] == pytest.approx(np.mean(expected) / np.std(expected, ddof=1))
     assert "t" not in found.extra, "too few panes"
-
-
-def instants(rng, count: int, symbols: int, skill: float) -> Pairs:
-    a = rng.normal(size=(count, symbols))
-    b = skill * a + rng.normal(size=(count, symbols))
-    ts = np.repeat(np.arange(count) * 10**9, symbols)
-    hash_ = np.repeat(rng.permutation(count).astype(np.uint64), symbols)
-    return pairs_of(a.ravel(), b.ravel(), np.tile(np.arange(symbols, dtype=np.uint64), count), ts, hash_)
-
-
-def test_cross_section_is_the_mean_over_instants_of_twenty_symbols_or_more():
-    rng = np.random.default_rng(30)
-    whole, few = instants(rng, 50, 25, 0.5), instants(rng, 10, 19, 0.5)
-    rhos = [
-        spearmanr(whole.a[i * 25 : i * 25 + 25], whole.b[i * 25 : i * 25 + 25]).statistic for i in range(50)
-    ]
-    shifted = Pairs(few.hash + np.uint64(100), few.ts + 10**12, few.symbol_key, few.a, few.b)
-    sample = PairSample.join([sampled(Pairs.concat([whole, shifted]))], 10**6)
-    found = cross_section(sample, 10**9, 0, 60 * 10**9)
-    assert found.status is Status.OK
-    assert (found.value, found.n) == (pytest.approx(np.mean(rhos), abs=1e-12), 1250)
-    assert (found.extra["instants"], found.extra["instants_left_out"]) == (50, 10)
-    assert found.extra["lag"] == 1
-    assert found.low < found.value < found.high
-    only = PairSample.join([sampled(few)], 10**6)
-    assert cross_section(only, 10**9, 0, 10**10).status is Status.INSUFFICIENT
-    constant = pairs_of(np.ones(25), np.arange(25), np.arange(25, dtype=np.uint64), np.zeros(25, np.int64))
-    assert cross_section(PairSample.join([sampled(constant)], 99), 1, 0, 10).status is Status.UNKNOWN
-
-
-def test_a_cut_cross_section_keeps_whole_instants_only():
-    pairs = instants(np.random.default_rng(31), 50, 25, 0.5)
-    sample = PairSample.join([sampled(pairs, 260)], 10**6)
-    found = cross_section(sample, 10**9, 0, 50 * 10**9)
-    assert (found.n, found.extra["instants"], found.extra["exact"]) == (250, 10, False)
 
 
 def test_costs_work_against_the_prediction():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -13,24 +14,19 @@ from numpy.typing import NDArray
 from monitor.engine.family import Series, Value, estimate, nothing, seconds_text, sorted_labels
 from monitor.engine.memories.forward import SKIPPED, ForwardReturns, derived
 from monitor.engine.memory import Memory
-from monitor.engine.panes import Kind, pane_length
+from monitor.engine.panes import Kind
 from monitor.engine.rings import WindowView
-from monitor.engine.scope import Batch, Scope, Source, plain
+from monitor.engine.scope import Batch, Scope, Source, plain, sampled
 from monitor.engine.skill_rules import Forward
 from monitor.stats.counts import Counts
+from monitor.stats.cross_section import LEAST_SYMBOLS, InstantSample, cross_section_correlation
 from monitor.stats.edges import BPS, disagreement_edges, net_edges
 from monitor.stats.estimate import Estimate, Status
 from monitor.stats.exact_sums import ExactSums
-from monitor.stats.information_coefficient import (
-    LEAST_SYMBOLS,
-    after_costs,
-    cross_section,
-    information_coefficient,
-    net_of_costs,
-)
+from monitor.stats.information_coefficient import after_costs, information_coefficient, net_of_costs
 from monitor.stats.intervals import Z_95, mean_interval
 from monitor.stats.newey_west import lag_panes, ratio_error
-from monitor.stats.sample import Pairs, PairSample, WindowSample, cap_for
+from monitor.stats.sample import Pairs, PairSample, WindowSample
 from monitor.wire.keys import combine
 
 SKILL_EVERY_NS = 60_000_000_000
@@ -57,10 +53,8 @@ def sources(scope: Scope) -> Iterator[Source]:
         edges = _feed_edge(scope, role, first)
         yield Source(f"edge/{role}", derived(first), plain(ExactSums, EDGE), edges, SKILL_EVERY_NS)
         if scope.forward.symbols >= LEAST_SYMBOLS:
-            # Two instants of all symbols: a sample of less than one would hold no cross-section.
-            sample = skill_sample(scope, 2 * scope.forward.symbols)
-            feed = _feed_instants(role, first)
-            yield Source(f"instants/{role}", derived(first), sample, feed, SKILL_EVERY_NS)
+            sample, feed_instants = skill_sample(scope, InstantSample), _feed_instants(role, first)
+            yield Source(f"instants/{role}", derived(first), sample, feed_instants, SKILL_EVERY_NS)
     active = scope.roles[0]
     for role in scope.shadows:
         if {active, role} <= set(roles):
@@ -75,23 +69,14 @@ def memories(scope: Scope) -> Iterator[Memory]:
         yield ForwardReturns(scope.forward, scope.roles)
 
 
-def skill_sample(scope: Scope, least: int = 0) -> Kind:
-    """A bottom-k sample of pairs by pane: `rank_k` x pane / window of them, at least 200; a window's sample
-    is what they hold together, `rank_k` at most.
+def skill_sample(scope: Scope, statistic: Any = PairSample) -> Kind:
+    """A bottom-k sample: `rank_k` pairs by all panes of a window together, which all are the window's.
 
-    A quarter of what agreement keeps: there are more such samples, and pairs that overlap in time say less.
+    Panes keep a quarter of what those of agreement keep: there are more such samples, and returns that
+    overlap in time say less.
     """
-    longest = {pane_length(w): w for w in sorted(scope.windows_ns, reverse=True)}
-
-    def cap(length_ns: int) -> int:
-        window = longest.get(length_ns, min(scope.windows_ns))
-        return max(cap_for(scope.rank_k // 4, length_ns, window), least)
-
-    return Kind(
-        lambda length: PairSample(cap(length)),
-        lambda data, length: PairSample.from_bytes(data, cap(length)),
-        lambda panes: PairSample.join(panes, scope.rank_k),
-    )
+    kind = sampled(scope, statistic, scope.rank_k // 4)
+    return replace(kind, join=lambda panes: statistic.join(panes, scope.rank_k))
 
 
 def _key(role: str, horizon_ns: int) -> str:
@@ -123,8 +108,8 @@ def _feed_pairs(role: str, horizon_ns: int) -> Callable[[PairSample, Batch], Non
     return feed
 
 
-def _feed_instants(role: str, horizon_ns: int) -> Callable[[PairSample, Batch], None]:
-    def feed(statistic: PairSample, batch: Batch) -> None:
+def _feed_instants(role: str, horizon_ns: int) -> Callable[[InstantSample, Batch], None]:
+    def feed(statistic: InstantSample, batch: Batch) -> None:
         rows = batch.derived[derived(horizon_ns)]
         value = rows[f"value/{role}"]
         asked = np.isfinite(value) & rows["leads"]
@@ -254,7 +239,6 @@ def ic_cross_section(scope: Scope) -> Series:
     """The IC across symbols, averaged over instants, by role; not where there are fewer than 20 symbols."""
     if scope.forward is None or scope.forward.symbols < LEAST_SYMBOLS:
         return
-    overlap = scope.forward.overlap_ns
     for role in scope.roles:
         if scope.kinds.get(role) not in RANKED:
             if role in scope.kinds:
@@ -265,7 +249,7 @@ def ic_cross_section(scope: Scope) -> Series:
             sample: WindowSample | None = view.statistic(key)
             if sample is None:
                 return nothing(view)
-            return _with_skipped(view, cross_section(sample, overlap, view.from_ns, view.to_ns))
+            return _with_skipped(view, cross_section_correlation(sample, view.from_ns, view.to_ns))
 
         yield sorted_labels(("role", role)), value
 
