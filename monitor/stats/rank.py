@@ -8,15 +8,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.stats.dependence import effective_size
 from monitor.stats.estimate import Estimate, Status
 from monitor.stats.intervals import Z_95
 from monitor.stats.kendall import small_variance, taus
-from monitor.stats.ranks import Integers, Ranks, Side, stable_order
+from monitor.stats.ranks import LEAST_PAIRS, Ranks
 from monitor.stats.sample import WindowSample
-
-LEAST_PAIRS = 3
-"""Fewer pairs of a symbol say nothing about order."""
 
 
 class _Agreement(NamedTuple):
@@ -74,14 +70,11 @@ def rank_correlation(sample: WindowSample, from_ns: int, to_ns: int, *, pooled: 
     (nothing was cut); `scope`, `pairs_seen`, `non_finite`, `symbols`, `symbols_left_out`, `pairs_left_out`.
     """
     ranks = sample.ranks(pooled=pooled)
-    values = rhos(ranks)
-    used = [s for s, (n, rho) in enumerate(zip(ranks.sizes.tolist(), values, strict=True)) if _says(n, rho)]
-    found = None
+    values, used, found = rhos(ranks), ranks.ordered, None
     if used:
         sizes = ranks.sizes[used].tolist()
-        n = sum(sizes)
+        n, n_eff = sum(sizes), ranks.effective
         rho = math.fsum(m * values[s] for m, s in zip(sizes, used, strict=True)) / n
-        n_eff = effective_size(_influence(ranks, used))
         z_error, freedom = None, n - 3 * len(used)
         if freedom > 0 and abs(rho) < 1.0:
             z_error = math.sqrt((1 + rho * rho / 2) / freedom * n / n_eff)
@@ -101,9 +94,7 @@ def kendall_tau(sample: WindowSample, from_ns: int, to_ns: int) -> Estimate:
     times n / n_eff; none at tau = +-1. `extra` as of rho; formula and sources at `kendall` and `taus`.
     """
     ranks = sample.ranks(pooled=False)
-    groups = taus(ranks)
-    used = [s for s, group in enumerate(groups) if _says(group.n, group.tau)]
-    found = None
+    groups, used, found = taus(ranks), ranks.ordered, None
     if used:
         chosen = [groups[s] for s in used]
         n = sum(g.n for g in chosen)
@@ -111,16 +102,11 @@ def kendall_tau(sample: WindowSample, from_ns: int, to_ns: int) -> Estimate:
         # Three pairs in perfect order say little of their error: the average tells what they may be.
         variances = [max(g.variance, small_variance(g.n, tau)) if g.few else g.variance for g in chosen]
         variance = math.fsum(g.n**2 * v for g, v in zip(chosen, variances, strict=True)) / n**2
-        n_eff = effective_size(_influence(ranks, used))
-        z_error = None
+        n_eff, z_error = ranks.effective, None
         if abs(tau) < 1.0:
             z_error = math.sqrt(variance * n / n_eff) / (1 - tau * tau)
         found = _Agreement(tau, n, n_eff, len(used), z_error)
     return _estimate(found, sample, ranks, from_ns, to_ns, pooled=False)
-
-
-def _says(n: int, coefficient: float) -> bool:
-    return n >= LEAST_PAIRS and not math.isnan(coefficient)
 
 
 def _estimate(
@@ -155,27 +141,3 @@ def _estimate(
         high=high,
         extra=extra,
     )
-
-
-def _influence(ranks: Ranks, used: list[int]) -> NDArray[np.float64]:
-    """How much each pair of the groups used moves their rho, in the order of the columns.
-
-    `A_i B_i + sum_j sign(a_j - a_i) B_j + sum_j sign(b_j - b_i) A_j`, less the group's mean, over the
-    group's scale: the first-order (Hajek) projection, of which rho is the mean (Hoeffding, Ann. Math.
-    Statist. 19, 1948).
-    """
-    a, b = ranks.centred(ranks.a), ranks.centred(ranks.b)
-    raw = (a * b + _pull(ranks.a, b) + _pull(ranks.b, a)).astype(np.float64)
-    scale = np.array(ranks.sums(a * a), np.float64) * np.array(ranks.sums(b * b), np.float64)
-    scale = np.sqrt(scale) / ranks.sizes
-    means = np.array(ranks.sums(a * b), np.float64) * 3 / ranks.sizes
-    keep = np.zeros(ranks.sizes.size, bool)
-    keep[used] = True
-    chosen = keep[ranks.group]
-    return ((raw - means[ranks.group])[chosen]) / scale[ranks.group[chosen]]
-
-
-def _pull(side: Side, other: Integers) -> Integers:
-    """`sum_j sign(x_j - x_i) other_j` over the group of each i; `other` sums to 0 in each group."""
-    running = np.concatenate(([0], np.cumsum(other[stable_order(side.low)])))
-    return -(running[side.low] + running[side.after])

@@ -1,13 +1,19 @@
-"""`Ranks`: where each side of a pair stands within its group. Knows no coefficient that is made of it."""
+"""`Ranks`: where each side of a pair stands within its group, and how far the pairs are independent."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.stats.dependence import effective_size
+
 Integers = NDArray[np.int64]
+
+LEAST_PAIRS = 3
+"""Fewer pairs of a group say nothing about order."""
 
 MOST_PAIRS = 2_000_000
 """Of one group: beyond, sums of squared ranks, n(n^2 - 1)/3, come near the end of int64."""
@@ -29,7 +35,7 @@ class Side:
         return self.after - self.low
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Ranks:
     """n finite pairs brought together by group; all columns are in that order.
 
@@ -55,6 +61,37 @@ class Ranks:
     def centred(self, side: Side) -> Integers:
         """Twice the average rank within the group, less the group's size + 1: integers that sum to 0."""
         return side.low + side.after - np.repeat(2 * self.starts + self.sizes, self.sizes)
+
+    @cached_property
+    def ordered(self) -> list[int]:
+        """The groups that have an order to speak of: at least 3 pairs, and neither side constant."""
+        large = self.sizes >= LEAST_PAIRS
+        for side in (self.a, self.b):
+            large &= side.ties[self.starts] < self.sizes
+        found: list[int] = np.flatnonzero(large).tolist()
+        return found
+
+    @cached_property
+    def effective(self) -> float:
+        """Pairs of the ordered groups, less their dependence on those before them in their group."""
+        return effective_size(self._influence())
+
+    def _influence(self) -> NDArray[np.float64]:
+        """How much each pair of the ordered groups moves their Spearman's rho, in the order of the columns.
+
+        `A_i B_i + sum_j sign(a_j - a_i) B_j + sum_j sign(b_j - b_i) A_j`, less the group's mean, over the
+        group's scale, A and B centred: the first-order (Hajek) projection, of which rho is the mean
+        (Hoeffding, Ann. Math. Statist. 19, 1948).
+        """
+        a, b = self.centred(self.a), self.centred(self.b)
+        raw = (a * b + _pull(self.a, b) + _pull(self.b, a)).astype(np.float64)
+        scale = np.array(self.sums(a * a), np.float64) * np.array(self.sums(b * b), np.float64)
+        scale = np.sqrt(scale) / self.sizes
+        means = np.array(self.sums(a * b), np.float64) * 3 / self.sizes
+        chosen = np.isin(self.group, self.ordered)
+        group = self.group[chosen]
+        moved: NDArray[np.float64] = (raw[chosen] - means[group]) / scale[group]
+        return moved
 
     @staticmethod
     def of(label: NDArray[np.generic] | None, a: NDArray[np.float64], b: NDArray[np.float64]) -> Ranks:
@@ -102,3 +139,9 @@ def _side(group: Integers, starts: Integers, values: NDArray[np.float64]) -> Sid
     low[order] = np.repeat(first, after - first)
     end[order] = np.repeat(after, after - first)
     return Side(low, end)
+
+
+def _pull(side: Side, other: Integers) -> Integers:
+    """`sum_j sign(x_j - x_i) other_j` over the group of each i; `other` sums to 0 in each group."""
+    running = np.concatenate(([0], np.cumsum(other[stable_order(side.low)])))
+    return -(running[side.low] + running[side.after])

@@ -57,7 +57,7 @@ class Pairs:
 
     def in_order(self) -> Pairs:
         """Sorted by key."""
-        order = np.argsort(self.hash, kind="stable")
+        order = np.argsort(self.hash)
         hashes = self.hash[order]
         if (hashes[1:] == hashes[:-1]).any():
             order = np.lexsort((self.symbol_key, self.ts, self.hash))
@@ -103,16 +103,17 @@ class WindowSample:
 
         Metrics of one window share the ranks within symbol.
         """
-        if not pooled:
-            return self._within
-        pairs = self.in_time
-        pairs = pairs.take(stable_order(np.unique(pairs.symbol_key, return_inverse=True)[1]))
-        return Ranks.of(None, pairs.a, pairs.b)
+        return Ranks.of(None, self._by_symbol.a, self._by_symbol.b) if pooled else self._within
 
     @cached_property
     def _within(self) -> Ranks:
-        pairs = self.in_time
+        pairs = self._by_symbol
         return Ranks.of(pairs.symbol_key, pairs.a, pairs.b)
+
+    @cached_property
+    def _by_symbol(self) -> Pairs:
+        pairs = self.in_time
+        return pairs.take(stable_order(np.unique(pairs.symbol_key, return_inverse=True)[1]))
 
     @cached_property
     def in_time(self) -> Pairs:
@@ -249,7 +250,11 @@ class PairSample:
         if threshold is not None:
             bound = np.uint64(threshold[0])
             parts = [part.take(slice(int(np.searchsorted(part.hash, bound, side="right")))) for part in parts]
-        pairs = Pairs.concat(parts).in_order().below(threshold).take(slice(k))
+        pairs = Pairs.concat(parts)
+        if len(pairs) > k:
+            # The k + 1 smallest hashes, so that fewer are sorted; with them all that tie with the last.
+            pairs = pairs.take(pairs.hash <= np.partition(pairs.hash, k)[k])
+        pairs = pairs.in_order().below(threshold).take(slice(k))
         return WindowSample(pairs, seen, non_finite, exact=len(pairs) == seen)
 
     _HEADER = struct.Struct("<QQQQB")
