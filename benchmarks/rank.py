@@ -160,9 +160,8 @@ def main() -> None:
     together = milliseconds(everything)
     print(f"{'all of a window and a shadow':36}{together:8.2f}   goal {GOAL_MS:g} off the loop")
     idle = largest_gap(lambda: time.sleep(together / 1e3))
-    print(
-        f"loop held up meanwhile, at most: {largest_gap(everything):.2f} ms; beside a thread that sleeps {idle:.2f}"
-    )
+    held = largest_gap(everything)
+    print(f"loop held up meanwhile, at most: {held:.2f} ms; beside a thread that sleeps {idle:.2f}")
     print(f"4 windows, 3 shadows, every 5 s: {12 * together / 5_000:.1%} of a core")
     per_event()
 
