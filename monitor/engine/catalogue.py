@@ -20,11 +20,19 @@ from monitor.engine.measures import (
     skill,
     store,
 )
+from monitor.engine.memories.cross_section import CrossSection
 from monitor.engine.memories.orders import NewOrders
 from monitor.engine.memories.previous import Previous
 from monitor.engine.memory import Memory
 from monitor.engine.scope import Scope, Source
 from monitor.stats import ks, losses, moments, psi
+from monitor.stats.agreement import (
+    disagreement_gap,
+    disagreement_rate,
+    max_abs_difference,
+    opposed,
+    sign_agreement,
+)
 from monitor.stats.betting import BettingTest
 from monitor.stats.calibration_curve import (
     debiased_calibration_error,
@@ -34,12 +42,17 @@ from monitor.stats.calibration_curve import (
 from monitor.stats.change_detection import ChangeDetector
 from monitor.stats.confusion import confuse, f1_of
 from monitor.stats.cross_section import cross_section_correlation
+from monitor.stats.dependence import effective_size
+from monitor.stats.differences import abs_difference
 from monitor.stats.divergence import divergence
 from monitor.stats.drift import DriftReading
 from monitor.stats.edges import disagreement_edges, net_edges
 from monitor.stats.histogram import LagHistogram, LatencyHistogram
 from monitor.stats.information_coefficient import after_costs, information_coefficient
 from monitor.stats.intervals import quantile_ranks, scatter, share_interval
+from monitor.stats.kendall import kendall, taus
+from monitor.stats.parity import Tolerance, serving_difference, serving_parity
+from monitor.stats.rank import kendall_tau, rank_correlation, spearman
 from monitor.stats.roc import area_under_curve
 from monitor.stats.significance import significant
 from monitor.stats.slots import Slots
@@ -80,17 +93,17 @@ FAMILIES: tuple[Family, ...] = (
     Family("disorder", ("stream",), "fraction", "nobody", 0, "Share of rows that came late or were reordered.", errors.disorder, made_of=(errors.disorder, share_interval)),
     Family("duplicate_events", (), "count", "nobody", 0, "Messages whose key had been folded before.", errors.duplicate_events, made_of=(errors.duplicate_events,)),
     Family("unpaired_orders", (), "count", "nobody", 0, "Orders whose feature event did not come within the join window.", errors.unpaired_orders, made_of=(errors.unpaired_orders,)),
-    Family("rank_correlation", ("role",), "correlation", "shadow", agreement.RANK_EVERY_NS, "Spearman correlation of active and shadow within symbol, averaged by n.", agreement.rank_correlation, heavy=True),
-    Family("rank_correlation_pooled", ("role",), "correlation", "shadow", agreement.RANK_EVERY_NS, "Spearman correlation of all symbols together: levels of symbols flatter it.", agreement.rank_correlation_pooled, heavy=True),
-    Family("rank_correlation_cross_section", ("role",), "correlation", "shadow", agreement.RANK_EVERY_NS, "Spearman correlation among the symbols of an instant, averaged over instants.", agreement.rank_correlation_cross_section, heavy=True),
-    Family("kendall_tau", ("role",), "correlation", "shadow", agreement.RANK_EVERY_NS, "Kendall's tau-b of active and shadow within symbol, averaged by n.", agreement.kendall_tau, heavy=True),
-    Family("sign_agreement", ("role",), "fraction", "shadow", 0, "Share of pairs of active and shadow with one sign.", agreement.sign_agreement),
-    Family("max_abs_difference", ("role",), "prediction", "shadow", 0, "Largest |shadow - active| of all pairs.", agreement.max_abs_difference),
-    Family("abs_difference", ("quantile", "role"), "prediction", "shadow", agreement.RANK_EVERY_NS, "Quantiles of |shadow - active|.", agreement.abs_difference, heavy=True),
-    Family("disagreement_rate", ("role",), "fraction", "shadow", 0, "Share of pairs of active and shadow with different signs.", agreement.disagreement_rate),
-    Family("disagreement_gap", ("role",), "prediction", "shadow", 0, "Mean of shadow - active over the pairs with different signs.", agreement.disagreement_gap),
-    Family("serving_parity", (), "fraction", "active", 0, "Share of production's recorded answers that the active repeats within the tolerance.", agreement.serving_parity),
-    Family("serving_difference", ("quantile",), "prediction", "active", agreement.RANK_EVERY_NS, "Quantiles of |recorded answer of production - active scored again|.", agreement.serving_difference, heavy=True),
+    Family("rank_correlation", ("role",), "correlation", "shadow", agreement.RANK_EVERY_NS, "Spearman correlation of active and shadow within symbol, averaged by n.", agreement.rank_correlation, heavy=True, made_of=(rank_correlation, spearman, effective_size)),
+    Family("rank_correlation_pooled", ("role",), "correlation", "shadow", agreement.RANK_EVERY_NS, "Spearman correlation of all symbols together: levels of symbols flatter it.", agreement.rank_correlation_pooled, heavy=True, made_of=(rank_correlation, effective_size)),
+    Family("rank_correlation_cross_section", ("role",), "correlation", "shadow", agreement.RANK_EVERY_NS, "Spearman correlation among the symbols of an instant, averaged over instants.", agreement.rank_correlation_cross_section, heavy=True, made_of=(CrossSection, cross_section_correlation)),
+    Family("kendall_tau", ("role",), "correlation", "shadow", agreement.RANK_EVERY_NS, "Kendall's tau-b of active and shadow within symbol, averaged by n.", agreement.kendall_tau, heavy=True, made_of=(kendall_tau, kendall, taus)),
+    Family("sign_agreement", ("role",), "fraction", "shadow", 0, "Share of pairs of active and shadow with one sign.", agreement.sign_agreement, kinds=agreement.SIGNED, made_of=(sign_agreement, opposed)),
+    Family("max_abs_difference", ("role",), "prediction", "shadow", 0, "Largest |shadow - active| of all pairs.", agreement.max_abs_difference, kinds=agreement.SIGNED, made_of=(max_abs_difference,)),
+    Family("abs_difference", ("quantile", "role"), "prediction", "shadow", agreement.RANK_EVERY_NS, "Quantiles of |shadow - active|.", agreement.abs_difference, heavy=True, kinds=agreement.SIGNED, made_of=(abs_difference,)),
+    Family("disagreement_rate", ("role",), "fraction", "shadow", 0, "Share of pairs of active and shadow with different signs.", agreement.disagreement_rate, kinds=agreement.SIGNED, made_of=(disagreement_rate, opposed)),
+    Family("disagreement_gap", ("role",), "prediction", "shadow", 0, "Mean of shadow - active over the pairs with different signs.", agreement.disagreement_gap, kinds=agreement.SIGNED, made_of=(disagreement_gap, opposed)),
+    Family("serving_parity", (), "fraction", "active", 0, "Share of production's recorded answers that the active repeats within the tolerance.", agreement.serving_parity, made_of=(serving_parity, Tolerance)),
+    Family("serving_difference", ("quantile",), "prediction", "active", agreement.RANK_EVERY_NS, "Quantiles of |recorded answer of production - active scored again|.", agreement.serving_difference, heavy=True, made_of=(serving_difference, abs_difference)),
     Family("psi", ("feature",), "nats", "nobody", drift.DRIFT_EVERY_NS, "Population stability index of a feature against the reference.", drift.psi, made_of=(psi.psi,)),
     Family("psi_excess", ("feature",), "nats", "nobody", drift.DRIFT_EVERY_NS, "PSI of a feature above what it is on average under no drift.", drift.psi_excess, made_of=(DriftReading,)),
     Family("psi_p_value", ("feature",), "probability", "nobody", drift.DRIFT_EVERY_NS, "Chance of such a PSI of a feature under no drift, calibrated on the reference's panes.", drift.psi_p_value, made_of=(DriftReading,)),

@@ -31,6 +31,9 @@ PARITY_PAIRS = 2_000
 _NEUTRAL = {"return": 0.0, "score": 0.0, "probability": 0.5}
 """By kind of output, what has neither sign; a class has none."""
 
+SIGNED = tuple(_NEUTRAL)
+"""Kinds of output of which differences and signs mean something."""
+
 _PARITY, _PARITY_PAIRS = "parity", "parity_pairs"
 
 Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
