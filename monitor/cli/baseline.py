@@ -150,7 +150,7 @@ def staleness_of(rows: FeatureRows) -> Staleness | None:
             }
         )
         for derived in memory.take(Batch({}, table, {})).values():
-            total.update(derived.columns)
+            total.update(derived["counts"])
     return total
 
 

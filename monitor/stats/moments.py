@@ -93,23 +93,28 @@ class Moments(IntegerCounts[Scale]):
                 np.copyto(units[:, column], 0.0, where=matrix[:, column] == spec.centres[column])
             units *= spec.factors
             np.rint(units, out=units)
-            least, most = np.fmin.reduce(units, axis=None), np.fmax.reduce(units, axis=None)
-        counts, sums, clipped, infinite = self._parts
+            plain = units.min() >= -_BOUND and units.max() <= _BOUND
+        counts, sums, _, _ = self._parts
         counts += len(matrix)
-        missing = None if np.isfinite(units).all() else np.isnan(matrix)
-        if missing is not None:
-            counts -= np.count_nonzero(missing, axis=0)
-        if not (least >= -_BOUND and most <= _BOUND):
-            endless = np.isinf(matrix)
-            infinite += (ends := np.count_nonzero(endless, axis=0))
-            counts -= ends
-            clipped += np.count_nonzero(np.abs(units) > _BOUND, axis=0) - ends
-            np.clip(units, -_BOUND, _BOUND, out=units)
-            np.copyto(units, 0.0, where=endless)
-        if missing is not None:
-            np.copyto(units, 0.0, where=missing)
+        if not plain:
+            self._set_aside(matrix, units)
         # Whole numbers, and partial sums of them below 2^53: exact in any order.
-        sums += units.sum(axis=0).astype(np.int64)
+        sums += np.einsum("ij->j", units).astype(np.int64)
+
+    def _set_aside(self, matrix: NDArray[np.float64], units: NDArray[np.float64]) -> None:
+        """Count what is missing, infinite or beyond the bound, and leave in `units` what counts of it."""
+        counts, _, clipped, infinite = self._parts
+        missing = np.isnan(matrix)
+        counts -= np.count_nonzero(missing, axis=0)
+        np.copyto(units, 0.0, where=missing)
+        if units.min() >= -_BOUND and units.max() <= _BOUND:
+            return
+        endless = np.isinf(matrix)
+        infinite += (ends := np.count_nonzero(endless, axis=0))
+        counts -= ends
+        np.copyto(units, 0.0, where=endless)
+        clipped += np.count_nonzero(np.abs(units) > _BOUND, axis=0)
+        np.clip(units, -_BOUND, _BOUND, out=units)
 
     @property
     def _parts(self) -> list[NDArray[np.int64]]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.stats.integer_counts import IntegerCounts
 
@@ -21,7 +21,7 @@ class Staleness(IntegerCounts[int]):
     Ages are summed in whole nanoseconds, exactly, in two int64 a column: 2^95 ns in all.
 
     >>> staleness = Staleness(1)
-    >>> staleness.update({"present": 4, "compared": 3, "frozen": 2, "age_high": 1, "age_low": 705_032_704})
+    >>> staleness.update(np.array([[4, 3, 2, 1, 705_032_704]]))
     >>> staleness.frozen_rate(0), staleness.mean_age_s(0)
     (0.6666666666666666, 1.25)
     """
@@ -29,15 +29,18 @@ class Staleness(IntegerCounts[int]):
     __slots__ = ()
 
     PARTS = ("present", "compared", "frozen", "age_high", "age_low")
+    """In this order, each by column."""
 
     @staticmethod
     def _size(spec: int) -> int:
         return _PARTS * spec
 
-    def update(self, rows: Mapping[str, Any]) -> None:
-        """Add m rows of `PARTS`, each (m, columns); ages are 2^32 `age_high` + `age_low` ns, not negative."""
-        shape = (-1, self.spec)
-        self._vector += np.concatenate([np.reshape(rows[part], shape).sum(axis=0) for part in self.PARTS])
+    def update(self, counts: NDArray[np.int64]) -> None:
+        """Add m rows of counts, (m, 5 x columns): `PARTS` one after the other, none negative.
+
+        An age is 2^32 `age_high` + `age_low` ns.
+        """
+        self._vector += counts.sum(axis=0)
         self._carry()
 
     def merge(self, other: Self) -> None:

@@ -38,7 +38,7 @@ def fed(memory, table, cuts=()):
     for low, high in pairwise(edges):
         if low < high:
             part = table.take(slice(low, high))
-            staleness.update(memory.take(Batch({"features": part}, part, {}))[DERIVED].columns)
+            staleness.update(memory.take(Batch({"features": part}, part, {}))[DERIVED]["counts"])
     return staleness
 
 
@@ -115,9 +115,10 @@ def test_thousands_of_rows_of_many_symbols_count_alike_in_any_batches():
 def test_features_are_taken_by_their_places():
     table = rows([[0.0, 1.0, 5.0], [1.0, 1.0, 5.0], [2.0, 1.0, 6.0]], [0] * 3, [0, S, 2 * S])
     memory = Previous((2, 0))
-    derived = memory.take(Batch({"features": table}, table, {}))[DERIVED]
-    assert derived["frozen"].sum(axis=0).tolist() == [1, 0]
-    assert derived["age_low"].sum(axis=0).tolist() == [S, 0]
+    staleness = Staleness(2)
+    staleness.update(memory.take(Batch({"features": table}, table, {}))[DERIVED]["counts"])
+    assert [staleness.frozen_rate(c) for c in (0, 1)] == [0.5, 0.0]
+    assert [staleness.mean_age_s(c) for c in (0, 1)] == [1 / 3, 0.0]
 
 
 def test_a_restart_from_records_changes_nothing():

@@ -162,14 +162,13 @@ def test_panes_of_unequal_size_and_empty_ones_count_by_their_rows():
 
 
 def test_ages_sum_beyond_63_bits_and_merge_to_the_same_bytes():
-    ones = np.ones((3, 2), np.int64)
-    ages = {"age_high": np.array([[1 << 40, 0]] * 3), "age_low": np.array([[1 << 41, 5], [3, 7], [0, 9]])}
-    rows = dict.fromkeys(Staleness.PARTS, ones) | ages
+    ages = np.array([[1 << 40, 0, 1 << 41, 5], [1 << 40, 0, 3, 7], [1 << 40, 0, 0, 9]])
+    rows = np.hstack([np.ones((3, 6), np.int64), ages])
     staleness, parts = Staleness(2), Staleness(2)
     staleness.update(rows)
-    for i in range(3):
+    for row in rows:
         part = Staleness(2)
-        part.update({name: column[i] for name, column in rows.items()})
+        part.update(row[None])
         parts.merge(part)
     assert parts.to_bytes() == staleness.to_bytes()
     for _ in range(20):

@@ -69,7 +69,7 @@ def _feed_columns(columns: Sequence[int]) -> Callable[[Any, Batch], None]:
 
 
 def _feed_staleness(statistic: Staleness, batch: Batch) -> None:
-    statistic.update(batch.derived[DERIVED].columns)
+    statistic.update(batch.derived[DERIVED]["counts"])
 
 
 def _feed_sample(column: int) -> Callable[[PairSample, Batch], None]:

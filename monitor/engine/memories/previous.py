@@ -16,8 +16,7 @@ from monitor.stats.staleness import Staleness
 from monitor.wire.table import Table
 
 DERIVED = "previous"
-"""Derived rows, one for some rows of features: `present`, `compared`, `frozen`, `age_high`, `age_low`, each
-(m, features), as `Staleness.update` takes them."""
+"""Derived rows, one for some rows of features: `counts`, (m, 5 x features), what `Staleness.update` takes."""
 
 FORGOTTEN_NS = 86_400 * 10**9
 """A symbol not seen for a day begins anew: its last value says nothing of the feed any more."""
@@ -28,6 +27,9 @@ forgotten: 1,000 symbols of 32 features."""
 
 _ROWS = 512
 """Rows compared at a time, so that the arrays stay in the cache, and sums within 64 bits."""
+
+_NOWHERE = -1
+"""The last place: of symbols that are not remembered; it never holds a value."""
 
 _LOW_BITS = np.int64(32)
 _LOW = np.int64((1 << 32) - 1)
@@ -51,9 +53,9 @@ class Previous:
         self._most = max(1, MAX_BYTES // (16 * max(1, self._width)))
         self._slots: dict[int, int] = {}
         self._free: list[int] = []
-        self._values = np.empty((0, self._width))
-        self._changed = np.empty((0, self._width), np.int64)
-        self._seen = np.empty(0, np.int64)
+        self._values = np.full((1, self._width), np.nan)
+        self._changed = np.zeros((1, self._width), np.int64)
+        self._seen = np.zeros(1, np.int64)
         self._dirty: set[int] = set()
 
     def take(self, batch: Batch) -> Mapping[str, Table]:
@@ -63,12 +65,11 @@ class Previous:
             return {}
         values = rows["values"][:, self._columns]
         symbols, keys, times = rows["symbol"], rows["symbol_key"], rows["eff"]
-        sums = [
+        counts = [
             self._compare(values[part], symbols[part], keys[part], times[part])
             for part in (slice(start, start + _ROWS) for start in range(0, len(rows), _ROWS))
         ]
-        columns = (np.stack(column) for column in zip(*sums, strict=True))
-        return {DERIVED: Table(dict(zip(Staleness.PARTS, columns, strict=True)))}
+        return {DERIVED: Table({"counts": np.array(counts)})}
 
     def expire(self, until: int) -> Mapping[str, Table]:
         """Nothing waits here."""
@@ -80,8 +81,8 @@ class Previous:
         symbols: NDArray[np.int32],
         keys: NDArray[np.uint64],
         t: NDArray[np.int64],
-    ) -> tuple[NDArray[np.int64], ...]:
-        """Parts of `Staleness` by column, of at most 512 rows in order."""
+    ) -> NDArray[np.int64]:
+        """Parts of `Staleness` by column, one after the other, of at most 512 rows in order."""
         n = len(x)
         if (symbols == symbols[0]).all():
             starts = np.zeros(1, np.int64)
@@ -89,88 +90,78 @@ class Previous:
             # Radix sort is for short integers only; codes of symbols hardly ever pass 65,535.
             codes = symbols.astype(np.uint16) if symbols.max() < 1 << 16 else symbols
             order = np.argsort(codes, kind="stable")
-            x, keys, t = x.take(order, axis=0), keys[order], t[order]
-            starts = np.flatnonzero(np.diff(symbols[order], prepend=-1))
-        ends = np.append(starts[1:], n) - 1
-        slots = self._slots_of(keys[starts].tolist(), t[starts], t)
-        known = slots >= 0
-        before = np.full((len(starts), self._width), np.nan)
-        before[known] = self._values[slots[known]]
-
+            x, keys, t, codes = x.take(order, axis=0), keys[order], t[order], codes[order]
+            starts = np.concatenate(([0], np.flatnonzero(codes[1:] != codes[:-1]) + 1))
+        ends = np.concatenate((starts[1:], [n])) - 1
+        slots = self._slots_of(keys[starts].tolist(), t[starts])
+        before = self._values[slots]
+        counts = np.zeros((len(Staleness.PARTS), self._width), np.int64)
+        present, compared, frozen, old, young = counts
+        present[:] = n
+        changed = t[ends][:, None]
         nulls = missing if (missing := np.isnan(x)).any() else None
-        if nulls is None:
-            present = np.full(self._width, n)
-        else:
+        if nulls is not None:
             x, places = _filled(x, nulls, starts, before)
-            present = n - _by_column(nulls)
+            present -= _by_column(nulls)
+            final = places[ends]
+            changed = np.where(nulls.ravel()[final], self._changed[slots], t[final // self._width])
         same = np.empty(x.shape, np.bool_)
         np.equal(x[1:], x[:-1], out=same[1:])
         same[starts] = x[starts] == before
         last = x[ends]
-        first = np.count_nonzero(np.isnan(before) & ~np.isnan(last), axis=0)
-        was = np.zeros((len(starts), self._width), np.int64)
-        was[known] = self._changed[slots[known]]
-        if nulls is None:
-            changed = np.repeat(t[ends][:, None], self._width, axis=1)
-        else:
+        compared[:] = present
+        if (unknown := np.isnan(before)).any():
+            compared -= np.count_nonzero(unknown & ~np.isnan(last), axis=0)
+        if nulls is not None:
             same &= ~nulls
-            final = places[ends]
-            changed = np.where(nulls.ravel()[final], was, t[final // self._width])
-        frozen, old, young = (np.zeros(self._width, np.int64) for _ in range(3))
-        still = np.flatnonzero(same.any(axis=0))
-        if still.size:
+        if same.any():
+            still = np.flatnonzero(same.any(axis=0))
             same = same[:, still]
             frozen[still] = _by_column(same)
-            runs = _Runs(~same if nulls is None else ~(same | nulls[:, still]), starts, ends)
             there = None if nulls is None else ~nulls[:, still]
-            old[still], young[still] = runs.ages(t, was[:, still], there)
-            changed[:, still] = runs.changed(t, was[:, still])
-        self._keep(slots, known, last, changed, t[ends])
-        return present, present - first, frozen, old, young
+            runs = _Runs(~same if there is None else ~same & there, starts, ends)
+            was = self._changed[slots][:, still]
+            old[still], young[still] = runs.ages(t, was, there)
+            changed = np.broadcast_to(changed, last.shape).copy()
+            changed[:, still] = runs.changed(t, was)
+        self._values[slots], self._changed[slots], self._seen[slots] = last, changed, t[ends]
+        self._values[_NOWHERE] = np.nan
+        return counts.ravel()
 
-    def _keep(
-        self,
-        slots: NDArray[np.int64],
-        known: NDArray[np.bool_],
-        last: NDArray[np.float64],
-        changed: NDArray[np.int64],
-        seen: NDArray[np.int64],
-    ) -> None:
-        kept = slots[known]
-        self._values[kept], self._changed[kept], self._seen[kept] = last[known], changed[known], seen[known]
-
-    def _slots_of(self, keys: list[int], t: NDArray[np.int64], times: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Places of symbols; one that is new, or was forgotten, knows no values yet; -1: no room."""
-        slots = np.empty(len(keys), np.int64)
-        for i, key in enumerate(keys):
-            slot = self._slots.get(key)
-            if slot is None:
-                slot = self._new(key, int(times.max()))
-            elif t[i] - self._seen[slot] > FORGOTTEN_NS:
-                self._values[slot] = np.nan
-            slots[i] = slot
-        self._dirty.update(key for key in keys if key in self._slots)
+    def _slots_of(self, keys: list[int], t: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Places of symbols; those of one that is new, or was forgotten, hold no values yet."""
+        known = self._slots
+        slots = np.array([known.get(key, _NOWHERE) for key in keys])
+        strange = np.flatnonzero(slots == _NOWHERE)
+        for i in strange.tolist():
+            slots[i] = self._new(keys[i], int(t.max()))
+        if strange.size:
+            keys = [key for key in keys if key in known]
+        self._dirty.update(keys)
+        late = t - self._seen[slots] > FORGOTTEN_NS
+        if late.any():
+            self._values[slots[late]] = np.nan
         return slots
 
     def _new(self, key: int, now: int) -> int:
         if len(self._slots) >= self._most:
             self._forget(now - FORGOTTEN_NS)
         if len(self._slots) >= self._most:
-            return -1
+            return _NOWHERE
         if not self._free:
             self._grow()
         slot = self._slots[key] = self._free.pop()
-        self._values[slot] = np.nan
-        self._changed[slot] = 0
+        self._values[slot], self._changed[slot], self._seen[slot] = np.nan, 0, now
         return slot
 
     def _grow(self) -> None:
-        old = len(self._seen)
+        old = len(self._seen) - 1
         size = min(self._most, max(16, 2 * old))
-        more = size - old
-        self._values = np.concatenate([self._values, np.full((more, self._width), np.nan)])
-        self._changed = np.concatenate([self._changed, np.zeros((more, self._width), np.int64)])
-        self._seen = np.concatenate([self._seen, np.zeros(more, np.int64)])
+        values, changed, seen = self._values, self._changed, self._seen
+        self._values = np.full((size + 1, self._width), np.nan)
+        self._changed = np.zeros((size + 1, self._width), np.int64)
+        self._seen = np.zeros(size + 1, np.int64)
+        self._values[:old], self._changed[:old], self._seen[:old] = values[:old], changed[:old], seen[:old]
         self._free = list(range(size - 1, old - 1, -1))
 
     def _forget(self, before: int) -> None:
@@ -205,7 +196,7 @@ class Previous:
             except ValueError as error:
                 raise StateError(f"state record of previous values: {name!r} is no symbol") from error
             slot = self._new(key, 0)
-            if slot < 0:
+            if slot == _NOWHERE:
                 continue
             self._seen[slot] = np.frombuffer(data, "<i8", 1)[0]
             self._values[slot] = np.frombuffer(data, "<f8", self._width, 8)
