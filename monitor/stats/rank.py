@@ -91,7 +91,8 @@ def kendall_tau(sample: WindowSample, from_ns: int, to_ns: int) -> Estimate:
 
     `n_eff`: as that of rho. Interval: 95 %, on Fisher's scale with the variance of `taus`,
     distribution-free and right under ties, summed over symbols by `(n_s / n)^2`, over `(1 - tau^2)^2`,
-    times n / n_eff; none at tau = +-1. `extra` as of rho; formula and sources at `kendall` and `taus`.
+    times n / n_eff; none at tau = +-1. Of symbols with fewer than 30 pairs each
+    has at least the variance that the average has. `extra` as of rho; formula and sources at `kendall`.
     """
     ranks = sample.ranks(pooled=False)
     groups, used, found = taus(ranks), ranks.ordered, None

@@ -280,6 +280,14 @@ def test_instruments_without_a_currency_have_that_of_the_capital():
     assert from_mapping(example(), Path()).instruments.get("ANY") is None
 
 
+def test_the_tolerance_of_serving_parity_is_not_negative():
+    deployment = from_mapping(example(), Path()).deployments["btc"]
+    assert (deployment.parity.atol, deployment.parity.rtol) == (1e-5, 1e-5)
+    for key in ("atol", "rtol"):
+        with pytest.raises(ConfigError, match=f"parity.{key}"):
+            from_mapping(changed({f"deployments.btc.parity.{key}": -1e-9}), Path())
+
+
 def test_secrets_come_from_files_and_are_shown_nowhere(write, tmp_path):
     (tmp_path / "secret").write_text("hunter2\n")
     text = yaml.safe_dump(changed({"transport.client.sasl_plain_password_file": "secret"}))
