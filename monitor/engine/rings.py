@@ -72,6 +72,8 @@ class Rings:
     `since`: evidence before it does not count; `begun`: the deployment's first row, to the tick.
 
     Memory: the longest window / pane length of each ring (at most 30 x 48) and one, whatever the event rate.
+    A deployment of 32 features, one shadow and windows of 5 m, 1 h, 24 h and 30 d holds 232 panes of up to
+    70 kB: with everything on 16 MB of state and 40 MB of memory; a third of it are the pairs of `rank_k`.
     """
 
     def __init__(self, kinds: Mapping[str, Kind], windows_ns: Iterable[int]) -> None:

@@ -276,3 +276,52 @@ def test_a_damaged_record_is_refused_with_its_key(key, value):
     evidence = Evidence(Grid(TICK, S, 5 * S), SOURCES, (5 * MINUTE,))
     with pytest.raises(StateError):
         evidence.restore({key: value}, 0, None)
+
+
+def opened(grid: Grid, at: int, first: int | None, task: int = 0, rows: int = 1) -> Partial:
+    """A task's open pane at `at`, said by one whose grid starts at `first`."""
+    start = grid.slot(at)
+    return Partial(
+        "d", task, at, first, False, "", None, Open(start, pane_of(grid, np.array([start] * rows), SCHEDULES))
+    )
+
+
+def test_a_window_knows_since_when_it_can_hold_rows_to_the_tick():
+    grid = Grid(TICK, S, 5 * S)
+    evidence, base = Evidence(grid, SOURCES, (5 * MINUTE, HOUR)), 1000 * MINUTE
+    assert evidence.window(HOUR, S).filled_ns == evidence.window(HOUR, S).from_ns
+    first = base + 2 * S + 3 * TICK
+    evidence.fold(base + 3 * S, {1: [opened(grid, base + 3 * S, first, task=1)]}, known=True)
+    view = evidence.window(HOUR, S)
+    assert (view.filled_ns, view.to_ns) == (first - TICK, base + 3 * S)
+    assert view.from_ns < view.filled_ns
+    # Another task began earlier, and is heard of later.
+    parts = {0: [opened(grid, base + 4 * S, base + S)], 1: [opened(grid, base + 4 * S, first, task=1)]}
+    evidence.fold(base + 4 * S, parts, known=True)
+    assert evidence.window(HOUR, S).filled_ns == base + S - TICK
+    store: dict[str, bytes] = {}
+    keep(store, evidence.records())
+    again = Evidence(grid, SOURCES, (5 * MINUTE, HOUR))
+    again.restore(store, base + 4 * S, None)
+    assert again.window(HOUR, S).filled_ns == base + S - TICK
+    at = base + 6 * MINUTE
+    again.fold(at, {0: [opened(grid, at, base + S, rows=2)]}, known=True)
+    assert again.window(5 * MINUTE, S).filled_ns == again.window(5 * MINUTE, S).from_ns
+    assert again.window(HOUR, S).filled_ns == base + S - TICK
+
+
+def test_rows_from_before_another_configuration_fill_no_window():
+    grid = Grid(TICK, S, 5 * S)
+    evidence, base = Evidence(grid, SOURCES, (HOUR,)), 1000 * MINUTE
+    # The task's grid began long ago, under statistics that are gone.
+    evidence.fold(base + 3 * S, {0: [opened(grid, base + 3 * S, 7 * MINUTE)]}, known=True)
+    assert evidence.window(HOUR, S).filled_ns == base
+
+
+def test_a_restart_takes_evidence_out_of_what_a_window_can_hold():
+    grid = Grid(TICK, S, 5 * S)
+    evidence, base = Evidence(grid, SOURCES, (HOUR,)), 1000 * MINUTE
+    evidence.fold(base + 3 * S, {0: [opened(grid, base + 3 * S, base + TICK)]}, known=True)
+    evidence.restart(base + 3 * S)
+    evidence.fold(base + 9 * S, {0: [opened(grid, base + 9 * S, base + TICK)]}, known=True)
+    assert evidence.window(HOUR, S).filled_ns == base + 5 * S
