@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
-from scipy.stats import spearmanr
+from scipy.stats import kendalltau, spearmanr
 
 from monitor.stats.estimate import Status
 from monitor.stats.rank import kendall_tau, rank_correlation, spearman
@@ -122,13 +122,16 @@ def test_no_data_and_no_order_have_no_value(a, b, symbol, status, coefficient):
     assert (estimate.status, estimate.value, estimate.n) == (status, None, 0)
 
 
-def test_non_finite_pairs_are_dropped_and_counted():
+@pytest.mark.parametrize(
+    ("coefficient", "oracle"), [(rank_correlation, spearmanr), (kendall_tau, kendalltau)]
+)
+def test_non_finite_pairs_are_dropped_and_counted(coefficient, oracle):
     rng = np.random.default_rng(22)
     a, b = rng.standard_normal((2, 500))
     a[3], b[7], a[9] = np.nan, np.inf, -np.inf
     good = np.isfinite(a) & np.isfinite(b)
-    estimate = rank_correlation(window_of(a, b), 0, 1)
-    assert estimate.value == pytest.approx(spearmanr(a[good], b[good]).statistic, abs=1e-12)
+    estimate = coefficient(window_of(a, b), 0, 1)
+    assert estimate.value == pytest.approx(oracle(a[good], b[good]).statistic, abs=1e-12)
     assert (estimate.n, estimate.extra["non_finite"]) == (497, 3)
 
 
