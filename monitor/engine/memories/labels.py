@@ -32,7 +32,7 @@ COUNTS = ("waiting", "labelled", "expired", "dropped", "unknown", "duplicate", "
 one, that had to go themselves."""
 
 SECOND_NS = 10**9
-_SLICES = 256
+_SLICES = 32
 
 
 def row_bytes(roles: int) -> int:
