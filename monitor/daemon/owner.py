@@ -55,18 +55,19 @@ class _Shown:
         self._waiting: dict[Heavy, None] = {}
 
     def waiting(self) -> list[Heavy]:
-        """Those due and not made yet."""
+        """Those due and not made yet, of one window: they rest on the same panes."""
         at = self._fold.at
         for every, heavy in self._by_schedule.items():
             if at is not None and at // every > self._passed.get(every, -1):
                 self._passed[every] = at // every
                 self._waiting.update(dict.fromkeys(heavy))
-        return list(self._waiting)
+        window = next((heavy.window for heavy in self._waiting), None)
+        return [heavy for heavy in self._waiting if heavy.window == window]
 
-    def make(self, work: Sequence[Callable[[], None]]) -> None:
+    def make(self, waiting: Sequence[Heavy], work: Sequence[Callable[[], None]]) -> None:
         """Do as much of the work, one call for each that waits, as time allows."""
         until = time.perf_counter() + SHOW_S
-        for heavy, call in zip(list(self._waiting), work, strict=True):
+        for heavy, call in zip(waiting, work, strict=True):
             call()
             del self._waiting[heavy]
             if time.perf_counter() >= until:
@@ -175,7 +176,7 @@ class Owner:
         waiting = self._shown.waiting()
         if waiting:
             work = self.fold.work(waiting)
-            await self._aside(lambda: self._shown.make(work))
+            await self._aside(lambda: self._shown.make(waiting, work))
 
     def _next(self, now: int) -> int | None:
         """The next instant to evaluate; None while it cannot be known."""
