@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from monitor.engine.measures.sequences import CHANGES
+from monitor.engine.measures.sequences import CHANGES, TESTS_OF_LOSS
 from monitor.engine.panes import pane_length
 from monitor.engine.sequence_rules import SequenceRules
 from monitor.models.manifest import Manifest
@@ -68,6 +68,16 @@ def sequence_problems(
             f"Write at least {needed}, or leave it out.",
         )
     for position, rule in enumerate(deployment.policy.rules):
+        if (
+            rule.metric in TESTS_OF_LOSS
+            and active.kind == "return"
+            and deployment.sequences.loss.bound is None
+        ):
+            yield (
+                "sequences.loss.bound",
+                f"{rule.metric} is tested within a bound, and squared errors of returns have none.",
+                "Write a few times the mean squared error of a block.",
+            )
         if rule.metric in CHANGES and not available():
             yield (
                 f"policy.rules[{position}].metric",

@@ -52,8 +52,11 @@ def test_the_shortest_block_is_ten_correlation_times_of_the_predictions_else_of_
     assert least_block_ns(ACTIVE.manifest, {}, None) == ACTIVE.manifest.horizon_ns == S
 
 
-def configured(directory: Path, reference: Reference | None = None, rules=(), **sequences) -> Path:
+def configured(
+    directory: Path, reference: Reference | None = None, rules=(), outcomes=None, **sequences
+) -> Path:
     data = yaml.safe_load(EXAMPLE.read_text())
+    data["topics"]["outcomes"] = outcomes
     models = {"active": MODELS / "v7", "previous": MODELS / "v6", "shadows": {"shadow": MODELS / "v8"}}
     deployment = data["deployments"]["btc"]
     deployment["models"] = json.loads(json.dumps(models, default=str))
@@ -118,6 +121,16 @@ def test_a_rule_on_changes_without_river_is_refused_with_the_remedy(tmp_path, mo
     with pytest.raises(ConfigError, match="detectors"):
         Group(load(path, {}), path)
     assert checked(configured(tmp_path)).exit_code == 0
+
+
+def test_a_test_of_the_loss_of_returns_without_a_bound_is_refused(tmp_path):
+    rule = {"id": "l", "metric": "loss_e_value", "subject": "shadow", "above": 100, "action": "demote"}
+    rule["labels"] = {"role": "shadow"}
+    refused = checked(configured(tmp_path, rules=[rule], outcomes="outcomes"))
+    assert refused.exit_code == 2
+    assert "sequences.loss.bound: loss_e_value is tested within a bound" in refused.stdout
+    fine = checked(configured(tmp_path, rules=[rule], outcomes="outcomes", loss={"bound": 1e-6}))
+    assert fine.exit_code == 0, fine.stdout
 
 
 def test_a_policy_that_names_detectors_makes_them_and_no_others(tmp_path):

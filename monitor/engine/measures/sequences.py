@@ -28,7 +28,9 @@ from monitor.stats.histogram import LatencyHistogram
 
 PAIRED_ERRORS = ("pairs", "only_shadow", "only_active")
 GAP = ("gap",)
-FAILED = tuple(ScoreStatus[name.upper()] for name in FAILED_ANSWERS)
+FAILED = np.isin([status.name.lower() for status in ScoreStatus], FAILED_ANSWERS)
+"""By status: whether the answer failed."""
+
 UNIT_BOUND = 1.0
 """Of the loss of a probability or a class, which lies in [0, 1]."""
 
@@ -38,6 +40,9 @@ PREDICTION, LOSS, SERVING, INFERENCE = (
     "serve_latency_change",
     "inference_latency_change",
 )
+TESTS_OF_LOSS = ("loss_e_value", "loss_e_detector")
+"""Metrics that need a bound of the loss."""
+
 CHANGES = (PREDICTION, LOSS, SERVING, INFERENCE)
 """Metrics of the change detectors; they exist where a rule names them."""
 
@@ -133,7 +138,7 @@ def _feed_errors(active: str, shadow: str) -> Callable[[Counts, Batch], None]:
     def feed(statistic: Counts, batch: Batch) -> None:
         ours, theirs = batch.scores[active].status, batch.scores[shadow].status
         asked = (ours != ScoreStatus.INCOMPLETE) & (theirs != ScoreStatus.INCOMPLETE)
-        we, they = np.isin(ours, FAILED) & asked, np.isin(theirs, FAILED) & asked
+        we, they = FAILED[ours] & asked, FAILED[theirs] & asked
         counts = [np.count_nonzero(rows) for rows in (asked, they & ~we, we & ~they)]
         statistic.update_all(np.array(counts, np.int64))
 
