@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from monitor.stats.estimate import Estimate, Status
-from monitor.stats.integer_counts import IntegerCounts, decode_counts, encode_counts
+from monitor.stats.integer_counts import IntegerCounts, decode_counts, encode_counts, stacked
 
 UNITS = 1 << 20
 """Fixed-point units in a standard deviation: a value is rounded by less than 5e-7 of it."""
@@ -181,7 +181,7 @@ def mean_shifts(panes: Sequence[Moments], from_ns: int, to_ns: int) -> list[Esti
     """
     spec = panes[0].spec
     bounds = np.linspace(0, len(panes), min(len(panes), MAX_BLOCKS) + 1).astype(np.int64)[:-1]
-    table = np.add.reduceat(np.stack([pane._vector for pane in panes]), bounds, axis=0)
+    table = np.add.reduceat(stacked(panes), bounds, axis=0)
     blocks = table.reshape(len(bounds), _PARTS, len(spec))
     n, total, clipped, infinite = blocks.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.stats.integer_counts import IntegerCounts
+from monitor.stats.integer_counts import IntegerCounts, stacked
 
 _PARTS = 5
 _LOW_BITS = np.int64(32)
@@ -47,6 +48,14 @@ class Staleness(IntegerCounts[int]):
         """Add the counts and sums of `other`, which has as many columns."""
         super().merge(other)
         self._carry()
+
+    @staticmethod
+    def joined(panes: Sequence[Staleness]) -> Staleness:
+        """What at least one pane holds, all together."""
+        total = Staleness(panes[0].spec)
+        total._vector += stacked(panes).sum(axis=0)
+        total._carry()
+        return total
 
     def _carry(self) -> None:
         high, low = self._vector.reshape(_PARTS, -1)[3:]

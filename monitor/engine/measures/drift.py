@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
@@ -19,9 +19,9 @@ from monitor.stats.binning import BinCounts, Binner
 from monitor.stats.drift import DriftReader, DriftReading
 from monitor.stats.estimate import Estimate, Status
 from monitor.stats.integer_counts import stacked
+from monitor.stats.intervals import wilson
 from monitor.stats.ks import exact_ks
 from monitor.stats.moments import Moments, Scale, mean_shifts
-from monitor.stats.reference import Distribution
 from monitor.stats.sample import PairSample, WindowSample
 from monitor.stats.significance import significant
 from monitor.stats.staleness import Staleness
@@ -85,6 +85,16 @@ def _sample_of(feature: str) -> str:
     return f"values/{feature}"
 
 
+class Counted(NamedTuple):
+    """What the panes of a window counted: values by column and bin (missing ones last) over all, (columns,
+    bins); rows by pane, (panes,); missing and unseen values by pane and column, (panes, columns)."""
+
+    live: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    missing: NDArray[np.int64]
+    unseen: NDArray[np.int64]
+
+
 class Features:
     """The features of a reference, and what a window says of all of them at once.
 
@@ -98,11 +108,56 @@ class Features:
         chosen = [self.distributions[place] for place in self.measured]
         self.scale = Scale([d.mean or 0.0 for d in chosen], [d.std or 0.0 for d in chosen])
         self._reader = DriftReader(self.distributions)
+        self._unseen = np.array([d.unseen_bin or 0 for d in self.distributions], np.int64)
+
+    def counted(self, panes: list[BinCounts]) -> Counted:
+        """Counts of the panes that have any."""
+        columns = [pane.columns() for pane in panes]
+        live = columns[0].copy()
+        for more in columns[1:]:
+            live += more
+        places = np.arange(len(live))
+        return Counted(
+            live,
+            np.array([pane[0].sum() for pane in columns]),
+            np.array([pane[:, -1] for pane in columns]),
+            np.array([pane[places, self._unseen] for pane in columns]),
+        )
 
     def readings(self, view: WindowView) -> list[DriftReading] | None:
         """Drift by feature; None without a row."""
-        panes = view.by_pane("features", _columns)
-        return None if panes is None else read_window(self._reader, view, "features", panes)
+        counted = view.by_pane("features", self.counted)
+        if counted is None:
+            return None
+        return read_window(self._reader, view, "features", counted.live, counted.rows)
+
+    def missing(self, view: WindowView) -> list[Estimate] | None:
+        """Share of missing values by feature."""
+        counted = view.by_pane("features", self.counted)
+        if counted is None:
+            return None
+        rows = np.broadcast_to(counted.rows[:, None], counted.missing.shape)
+        return rates(view, counted.missing, rows, [d.null_rate for d in self.distributions])
+
+    def unseen(self, view: WindowView) -> list[Estimate] | None:
+        """Share of unseen categories among the values present, by feature; of numbers it means nothing."""
+        counted = view.by_pane("features", self.counted)
+        if counted is None:
+            return None
+        present = counted.rows[:, None] - counted.missing
+        return rates(view, counted.unseen, present, [0.0 for _ in self.distributions])
+
+    def frozen(self, view: WindowView) -> list[Estimate] | None:
+        """Share of values that repeat the one before, by feature."""
+        panes = view.by_pane("staleness", stacked)
+        if panes is None:
+            return None
+        width = len(self.distributions)
+        frozen, compared = (
+            panes[:, place * width : (place + 1) * width]
+            for place in map(Staleness.PARTS.index, ("frozen", "compared"))
+        )
+        return rates(view, frozen, compared, [d.frozen_rate for d in self.distributions])
 
     def estimates(self, view: WindowView) -> list[dict[str, Estimate]] | None:
         """By feature the estimates that its reading gives, by name."""
@@ -119,21 +174,38 @@ class Features:
         return dict(zip(self.measured, mean_shifts(panes, view.from_ns, view.to_ns), strict=True))
 
 
-def _columns(panes: list[BinCounts]) -> NDArray[np.int64]:
-    """Counts by pane, column and bin, missing values last."""
-    return np.array([pane.columns() for pane in panes])
-
-
 def read_window(
-    reader: DriftReader, view: WindowView, key: str, panes: NDArray[np.int64]
+    reader: DriftReader, view: WindowView, key: str, live: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> list[DriftReading]:
-    """Readings of a window from counts of the panes that have the statistic `key`, (panes, columns, bins)."""
+    """Readings of a window, from counts (columns, bins) and the rows of each pane that has `key`."""
     spans = []
     ends = (*view.starts[1:], view.to_ns)
     for pane, start, end in zip(view.panes, view.starts, ends, strict=True):
         if key in pane.statistics:
             spans.append((max(start, min(view.filled_ns, end)), min(start + pane.length_ns, end)))
-    return reader.read(panes.sum(axis=0), spans, panes[:, 0].sum(axis=1).tolist())
+    return reader.read(live, spans, rows.tolist())
+
+
+def rates(
+    view: WindowView,
+    events: NDArray[np.int64],
+    totals: NDArray[np.int64],
+    reference: Sequence[float | None],
+) -> list[Estimate]:
+    """`family.share` of each column, (panes, columns) each, with the share that the reference had."""
+    found = []
+    columns = zip(events.sum(axis=0).tolist(), totals.sum(axis=0).tolist(), reference, strict=True)
+    for place, (event, total, was) in enumerate(columns):
+        extra = {"reference": was}
+        if 0 < event < total or not total:
+            found.append(share(view, events[:, place], totals[:, place], extra=extra))
+        else:
+            # None or all: panes cannot scatter, which spares most features most of the work.
+            low, high = wilson(event / total, total)
+            found.append(
+                estimate(view, event / total, total, n_eff=float(total), low=low, high=high, extra=extra)
+            )
+    return found
 
 
 def of_reading(name: str) -> Callable[[Scope], Series]:
@@ -225,89 +297,68 @@ def mean_shift_sigma(scope: Scope) -> Series:
 
         def value(view: WindowView, place: int = place) -> Estimate:
             if place not in features.measured:
-                return nothing(view, Status.NOT_APPLICABLE)
+                return _not_applicable(view)
             return view.once(features.shifts).get(place) or nothing(view)
 
         yield sorted_labels(("feature", feature)), value
 
 
-def null_rate(scope: Scope) -> Series:
-    """Share of missing values, by feature."""
+def _of_all(
+    read: Callable[[Features], Callable[[WindowView], list[Estimate] | None]],
+) -> Callable[[Scope], Series]:
+    """A metric that is read of all features at once."""
 
-    def of(place: int, distribution: Distribution) -> Value:
-        def value(view: WindowView) -> Estimate:
-            panes = view.by_pane("features", _columns)
-            if panes is None:
-                return nothing(view)
-            extra = {"reference": distribution.null_rate}
-            return share(view, panes[:, place, -1], panes[:, place].sum(axis=1), extra=extra)
+    def of(scope: Scope) -> Series:
+        if not scope.features:
+            return
+        every = read(scope.once(Features))
+        for place, feature in enumerate(scope.features):
 
-        return value
+            def value(view: WindowView, place: int = place) -> Estimate:
+                found = view.once(every)
+                return nothing(view) if found is None else found[place]
 
-    yield from _by_feature(scope, of)
+            yield sorted_labels(("feature", feature)), value
+
+    return of
+
+
+null_rate = _of_all(lambda features: features.missing)
+frozen_rate = _of_all(lambda features: features.frozen)
 
 
 def unseen_rate(scope: Scope) -> Series:
-    """Share of categories that the reference never saw among those present, by categorical feature."""
-
-    def of(place: int, distribution: Distribution) -> Value:
-        unseen = distribution.unseen_bin
-
-        def value(view: WindowView) -> Estimate:
-            if unseen is None:
-                return nothing(view, Status.NOT_APPLICABLE)
-            panes = view.by_pane("features", _columns)
-            if panes is None:
-                return nothing(view)
-            return share(view, panes[:, place, unseen], panes[:, place, :-1].sum(axis=1))
-
-        return value
-
-    yield from _by_feature(scope, of)
+    """Share of categories that the reference never saw among the values present; of categorical features."""
+    if scope.reference is None:
+        return
+    kinds = [distribution.kind for distribution in scope.reference.features.values()]
+    for (labels, value), kind in zip(_unseen_rate(scope), kinds, strict=True):
+        yield labels, value if kind == "categorical" else _not_applicable
 
 
-def frozen_rate(scope: Scope) -> Series:
-    """Share of values that repeat the symbol's previous one, by feature."""
+_unseen_rate = _of_all(lambda features: features.unseen)
 
-    def of(place: int, distribution: Distribution) -> Value:
-        compared, frozen = (_staleness_place(scope, part, place) for part in ("compared", "frozen"))
 
-        def value(view: WindowView) -> Estimate:
-            panes = view.by_pane("staleness", stacked)
-            if panes is None:
-                return nothing(view)
-            extra = {"reference": distribution.frozen_rate}
-            return share(view, panes[:, frozen], panes[:, compared], extra=extra)
-
-        return value
-
-    yield from _by_feature(scope, of)
+def _not_applicable(view: WindowView) -> Estimate:
+    return nothing(view, Status.NOT_APPLICABLE)
 
 
 def feature_age(scope: Scope) -> Series:
-    """Mean time since the symbol's value last changed, by feature."""
+    """Mean time since the symbol's value last changed, or was first seen, by feature; seconds."""
+    if scope.reference is None:
+        return
+    for place, (feature, distribution) in enumerate(scope.reference.features.items()):
 
-    def of(place: int, distribution: Distribution) -> Value:
-        def value(view: WindowView) -> Estimate:
-            staleness: Staleness | None = view.statistic("staleness")
+        def value(
+            view: WindowView, place: int = place, was: float | None = distribution.mean_age_s
+        ) -> Estimate:
+            staleness = view.by_pane("staleness", Staleness.joined)
             if staleness is None:
                 return nothing(view)
-            extra = {"reference": distribution.mean_age_s}
+            extra = {"reference": was}
             return estimate(view, staleness.mean_age_s(place), staleness.present(place), extra=extra)
 
-        return value
-
-    yield from _by_feature(scope, of)
-
-
-def _staleness_place(scope: Scope, part: str, place: int) -> int:
-    return Staleness.PARTS.index(part) * len(scope.columns) + place
-
-
-def _by_feature(scope: Scope, of: Callable[[int, Distribution], Value]) -> Series:
-    if scope.reference is not None:
-        for place, (feature, distribution) in enumerate(scope.reference.features.items()):
-            yield sorted_labels(("feature", feature)), of(place, distribution)
+        yield sorted_labels(("feature", feature)), value
 
 
 def features_drifted(scope: Scope) -> Series:

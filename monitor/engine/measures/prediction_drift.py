@@ -73,7 +73,10 @@ class _Predictions:
 
     def reading(self, view: WindowView) -> DriftReading | None:
         panes = view.by_pane(self._key, _by_pane)
-        return None if panes is None else read_window(self._reader, view, self._key, panes)[0]
+        if panes is None:
+            return None
+        live, rows = panes.sum(axis=0), panes[:, 0].sum(axis=1)
+        return read_window(self._reader, view, self._key, live, rows)[0]
 
     def estimates(self, view: WindowView) -> dict[str, Estimate] | None:
         reading = view.once(self.reading)
