@@ -24,9 +24,17 @@ JACCARD = (("true_positive",), ("true_positive", "false_positive", "false_negati
 
 
 def confuse(answer: NDArray[np.float64], label: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Cells of `CELLS` for class numbers, (n,) each: (5,) counts to add to `Counts(CELLS)`.
+    """Classes said against classes that came true, (n,) numbers each: (5,) counts in the order of `CELLS`.
 
-    Positive is class 1; every other class is a negative. A probability is made a class by `THRESHOLD` first.
+    `accuracy`: share of rows whose class is the label's, any classes. The others are about class 1, every
+    other class being negative: `precision` = TP / (TP + FP), `recall` = TP / (TP + FN), `f1` their harmonic
+    mean, `false_positive_rate` = FP / (FP + TN), `false_negative_rate` = FN / (TP + FN). A probability says
+    class 1 from 0.5 on; where its label is neither 0 nor 1 the row is left out, and counted by
+    `label_coverage`.
+
+    Exact counts over all rows that met their label in the window; `n` is what stands below the line, and
+    where that is 0 the metric is `insufficient`. Wilson's interval on the rows that the scatter of panes
+    leaves.
 
     >>> confuse(np.array([1.0, 1.0, 0.0, 2.0, 0.0]), np.array([1.0, 0.0, 0.0, 0.0, 1.0])).tolist()
     [1, 1, 2, 1, 2]
