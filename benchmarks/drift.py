@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 from monitor.engine.catalogue import Catalogue
 from monitor.engine.family import Metric
 from monitor.engine.measures import drift
-from monitor.engine.measures.drift import DRIFT_EVERY_NS, Features
+from monitor.engine.measures.drift import DRIFT_EVERY_NS
+from monitor.engine.measures.feature_readings import Features
 from monitor.engine.memories.previous import Previous
 from monitor.engine.panes import Pane
 from monitor.engine.rings import WindowView

@@ -79,7 +79,7 @@ def handbook() -> str:
     told: set[Any] = set()
     lines = [PREFACE]
     for group, families in itertools.groupby(FAMILIES, key=lambda family: family.group):
-        lines += [f"## {group.capitalize()}", ""]
+        lines += [f"## {group.replace('_', ' ').capitalize()}", ""]
         for family in families:
             lines += [*entry(family, told), ""]
     return "\n".join(lines).rstrip() + "\n"

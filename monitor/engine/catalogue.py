@@ -20,6 +20,7 @@ from monitor.engine.measures import (
     skill,
     store,
 )
+from monitor.engine.measures.feature_readings import Features
 from monitor.engine.memories.cross_section import CrossSection
 from monitor.engine.memories.orders import NewOrders
 from monitor.engine.memories.previous import Previous
@@ -110,8 +111,8 @@ FAMILIES: tuple[Family, ...] = (
     Family("ks", ("feature",), "distance", "nobody", drift.DRIFT_EVERY_NS, "Distance of Kolmogorov and Smirnov of a feature from the reference.", drift.ks, made_of=(ks.binned_ks, ks.exact_ks,)),
     Family("ks_p_value", ("feature",), "probability", "nobody", drift.DRIFT_EVERY_NS, "Upper bound of the chance of such a distance under no drift, calibrated on the reference's panes.", drift.ks_p_value, made_of=(DriftReading,)),
     Family("mean_shift_sigma", ("feature",), "sigma", "nobody", drift.DRIFT_EVERY_NS, "Shift of a feature's mean in standard deviations of the reference.", drift.mean_shift_sigma, made_of=(moments.mean_shifts,)),
-    Family("null_rate", ("feature",), "fraction", "nobody", drift.DRIFT_EVERY_NS, "Share of a feature's values that are missing.", drift.null_rate, made_of=(drift.null_rate,)),
-    Family("unseen_rate", ("feature",), "fraction", "nobody", drift.DRIFT_EVERY_NS, "Share of a categorical feature's values that the reference never saw.", drift.unseen_rate, made_of=(drift.unseen_rate,)),
+    Family("null_rate", ("feature",), "fraction", "nobody", drift.DRIFT_EVERY_NS, "Share of a feature's values that are missing.", drift.null_rate, made_of=(Features.missing,)),
+    Family("unseen_rate", ("feature",), "fraction", "nobody", drift.DRIFT_EVERY_NS, "Share of a categorical feature's values that the reference never saw.", drift.unseen_rate, made_of=(Features.unseen,)),
     Family("frozen_rate", ("feature",), "fraction", "nobody", drift.DRIFT_EVERY_NS, "Share of a feature's values that repeat the symbol's previous one.", drift.frozen_rate, made_of=(Previous, Staleness,)),
     Family("feature_age", ("feature",), "seconds", "nobody", drift.DRIFT_EVERY_NS, "Mean time since a symbol's value of a feature last changed.", drift.feature_age, made_of=(Previous, Staleness,)),
     Family("features_drifted", (), "count", "nobody", drift.DRIFT_EVERY_NS, "Features whose drift is both significant, corrected for their number, and material.", drift.features_drifted, made_of=(drift.features_drifted, DriftRules, significant,)),

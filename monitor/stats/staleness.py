@@ -19,7 +19,10 @@ class Staleness(IntegerCounts[int]):
     """Per column (`spec` of them): values present, those compared with the previous one, those equal to it,
     and the sum of ages; a pane statistic.
 
-    Ages are summed in whole nanoseconds, exactly, in two int64 a column: 2^95 ns in all.
+    `frozen_rate = repeats / compared`, a fraction; `feature_age = sum(time of row - time of last change) /
+    present`, seconds. Ages are summed in whole nanoseconds, exactly, in two int64 a column: 2^95 ns in all.
+    Both are `insufficient` without a value to tell from; `extra.reference` is what the reference had. A rate
+    means something against that alone: a side repeats by its nature, a mid hardly ever.
 
     >>> staleness = Staleness(1)
     >>> staleness.update(np.array([[4, 3, 2, 1, 705_032_704]]))

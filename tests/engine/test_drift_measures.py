@@ -15,11 +15,13 @@ from monitor.daemon.report import series
 from monitor.engine.drift_rules import DriftRules
 from monitor.engine.family import share
 from monitor.engine.measures import drift, prediction_drift, store
-from monitor.engine.measures.drift import DRIFT_EVERY_NS, rates
+from monitor.engine.measures.drift import DRIFT_EVERY_NS
+from monitor.engine.measures.feature_readings import rates
 from monitor.engine.panes import Pane
 from monitor.engine.rings import WindowView
 from monitor.engine.rows import Scores
 from monitor.engine.scope import Batch, Scope
+from monitor.stats.drift import DriftReader
 from monitor.stats.estimate import Estimate, Status
 from monitor.stats.reference import Reference, build_reference
 from monitor.wire.keys import category_code
@@ -247,8 +249,8 @@ def test_one_look_reads_a_window_once_for_all_metrics(moved, monkeypatch):
     of, found, _ = moved
     fresh = replace(found, _once={}, _made={}, _joined={})
     looks = []
-    original = drift.DriftReader.read
-    monkeypatch.setattr(drift.DriftReader, "read", lambda *a: looks.append(1) or original(*a))
+    original = DriftReader.read
+    monkeypatch.setattr(DriftReader, "read", lambda *a: looks.append(1) or original(*a))
     for family in (drift.psi, drift.psi_excess, drift.ks, drift.features_drifted, drift.drift_score):
         read(of, fresh, family)
     assert len(looks) == 1

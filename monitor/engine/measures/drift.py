@@ -4,24 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.engine.family import Series, Value, estimate, nothing, share, sorted_labels
+from monitor.engine.family import Series, Value, estimate, nothing, sorted_labels
+from monitor.engine.measures.feature_readings import Features, with_bound
 from monitor.engine.memories.previous import DERIVED, Previous
 from monitor.engine.memory import Memory
 from monitor.engine.rings import WindowView
 from monitor.engine.scope import Batch, Scope, Source, plain, sampled
 from monitor.stats.binning import BinCounts, Binner
-from monitor.stats.drift import DriftReader, DriftReading
 from monitor.stats.estimate import Estimate, Status
-from monitor.stats.integer_counts import stacked
-from monitor.stats.intervals import wilson
 from monitor.stats.ks import exact_ks
-from monitor.stats.moments import Moments, Scale, mean_shifts
+from monitor.stats.moments import Moments
 from monitor.stats.sample import PairSample, WindowSample
 from monitor.stats.significance import significant
 from monitor.stats.staleness import Staleness
@@ -85,129 +83,6 @@ def _sample_of(feature: str) -> str:
     return f"values/{feature}"
 
 
-class Counted(NamedTuple):
-    """What the panes of a window counted: values by column and bin (missing ones last) over all, (columns,
-    bins); rows by pane, (panes,); missing and unseen values by pane and column, (panes, columns)."""
-
-    live: NDArray[np.int64]
-    rows: NDArray[np.int64]
-    missing: NDArray[np.int64]
-    unseen: NDArray[np.int64]
-
-
-class Features:
-    """The features of a reference, and what a window says of all of them at once.
-
-    `measured`: places of those with a mean and standard deviation.
-    """
-
-    def __init__(self, scope: Scope) -> None:
-        assert scope.reference is not None
-        self.distributions = tuple(scope.reference.features.values())
-        self.measured = tuple(i for i, d in enumerate(self.distributions) if d.mean is not None)
-        chosen = [self.distributions[place] for place in self.measured]
-        self.scale = Scale([d.mean or 0.0 for d in chosen], [d.std or 0.0 for d in chosen])
-        self._reader = DriftReader(self.distributions)
-        self._unseen = np.array([d.unseen_bin or 0 for d in self.distributions], np.int64)
-
-    def counted(self, panes: list[BinCounts]) -> Counted:
-        """Counts of the panes that have any."""
-        columns = [pane.columns() for pane in panes]
-        live = columns[0].copy()
-        for more in columns[1:]:
-            live += more
-        places = np.arange(len(live))
-        return Counted(
-            live,
-            np.array([pane[0].sum() for pane in columns]),
-            np.array([pane[:, -1] for pane in columns]),
-            np.array([pane[places, self._unseen] for pane in columns]),
-        )
-
-    def readings(self, view: WindowView) -> list[DriftReading] | None:
-        """Drift by feature; None without a row."""
-        counted = view.by_pane("features", self.counted)
-        if counted is None:
-            return None
-        return read_window(self._reader, view, "features", counted.live, counted.rows)
-
-    def missing(self, view: WindowView) -> list[Estimate] | None:
-        """Share of missing values by feature."""
-        counted = view.by_pane("features", self.counted)
-        if counted is None:
-            return None
-        rows = np.broadcast_to(counted.rows[:, None], counted.missing.shape)
-        return rates(view, counted.missing, rows, [d.null_rate for d in self.distributions])
-
-    def unseen(self, view: WindowView) -> list[Estimate] | None:
-        """Share of unseen categories among the values present, by feature; of numbers it means nothing."""
-        counted = view.by_pane("features", self.counted)
-        if counted is None:
-            return None
-        present = counted.rows[:, None] - counted.missing
-        return rates(view, counted.unseen, present, [0.0 for _ in self.distributions])
-
-    def frozen(self, view: WindowView) -> list[Estimate] | None:
-        """Share of values that repeat the one before, by feature."""
-        panes = view.by_pane("staleness", stacked)
-        if panes is None:
-            return None
-        width = len(self.distributions)
-        frozen, compared = (
-            panes[:, place * width : (place + 1) * width]
-            for place in map(Staleness.PARTS.index, ("frozen", "compared"))
-        )
-        return rates(view, frozen, compared, [d.frozen_rate for d in self.distributions])
-
-    def estimates(self, view: WindowView) -> list[dict[str, Estimate]] | None:
-        """By feature the estimates that its reading gives, by name."""
-        readings = view.once(self.readings)
-        if readings is None:
-            return None
-        return [reading.estimates(view.from_ns, view.to_ns) for reading in readings]
-
-    def shifts(self, view: WindowView) -> dict[int, Estimate]:
-        """Mean shift by place of the feature."""
-        panes = view.by_pane("moments", list)
-        if panes is None:
-            return {}
-        return dict(zip(self.measured, mean_shifts(panes, view.from_ns, view.to_ns), strict=True))
-
-
-def read_window(
-    reader: DriftReader, view: WindowView, key: str, live: NDArray[np.int64], rows: NDArray[np.int64]
-) -> list[DriftReading]:
-    """Readings of a window, from counts (columns, bins) and the rows of each pane that has `key`."""
-    spans = []
-    ends = (*view.starts[1:], view.to_ns)
-    for pane, start, end in zip(view.panes, view.starts, ends, strict=True):
-        if key in pane.statistics:
-            spans.append((max(start, min(view.filled_ns, end)), min(start + pane.length_ns, end)))
-    return reader.read(live, spans, rows.tolist())
-
-
-def rates(
-    view: WindowView,
-    events: NDArray[np.int64],
-    totals: NDArray[np.int64],
-    reference: Sequence[float | None],
-) -> list[Estimate]:
-    """`family.share` of each column, (panes, columns) each, with the share that the reference had."""
-    found = []
-    columns = zip(events.sum(axis=0).tolist(), totals.sum(axis=0).tolist(), reference, strict=True)
-    for place, (event, total, was) in enumerate(columns):
-        extra = {"reference": was}
-        if 0 < event < total or not total:
-            found.append(share(view, events[:, place], totals[:, place], extra=extra))
-        else:
-            # None or all: panes cannot scatter, which spares most features most of the work.
-            low, high = wilson(event / total, total)
-            found.append(
-                estimate(view, event / total, total, n_eff=float(total), low=low, high=high, extra=extra)
-            )
-    return found
-
-
 def of_reading(name: str) -> Callable[[Scope], Series]:
     """A metric of each feature that its reading gives: `psi`, `psi_excess`, `psi_p_value`, `ks_p_value`."""
 
@@ -269,15 +144,6 @@ def _ks(features: Features, place: int, sampled_feature: str | None) -> Value:
         return msgspec.structs.replace(binned, value=distance, extra=extra)
 
     return value
-
-
-def with_bound(binned: Estimate, reading: DriftReading) -> Estimate:
-    """A binned distance with `method` and `upper`: the true one lies between the two for certain."""
-    if binned.status is not Status.OK:
-        return binned
-    extra = {k: v for k, v in binned.extra.items() if k != "ks_upper_bound"}
-    extra |= {"method": "binned", "upper": reading.ks_bound}
-    return msgspec.structs.replace(binned, extra=extra)
 
 
 def _sampling_error(n: int) -> float:
@@ -362,7 +228,11 @@ def feature_age(scope: Scope) -> Series:
 
 
 def features_drifted(scope: Scope) -> Series:
-    """Number of features that have drifted by the deployment's rules; `n` could be judged."""
+    """The number of features that have drifted by `DriftRules`, of the `n` that could be judged.
+
+    `insufficient` where none could (no calibrated p-value of PSI: `extra.reasons` says why). `extra`:
+    `alpha`, `correction`, `material_excess`, `unjudged` and `features`, the first 16 that drifted.
+    """
     if not scope.features:
         return
     features, rules = scope.once(Features), scope.drift
@@ -396,7 +266,12 @@ def features_drifted(scope: Scope) -> Series:
 
 
 def drift_score(scope: Scope) -> Series:
-    """The largest excess PSI of all features, and whose it is."""
+    """`max_feature psi_excess`, nats: how far the feature that moved most has moved beyond chance.
+
+    `n` rows of that feature, `extra.feature` its name, `extra.features` how many were compared. It needs no
+    calibration, so the more features, the larger it is by chance: `features_drifted` corrects for that.
+    `insufficient` where no feature has enough rows.
+    """
     if not scope.features:
         return
     features = scope.once(Features)

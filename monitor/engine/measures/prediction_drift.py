@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.engine.family import Series, nothing, sorted_labels
-from monitor.engine.measures.drift import DRIFT_EVERY_NS, read_window, with_bound
+from monitor.engine.measures.drift import DRIFT_EVERY_NS
+from monitor.engine.measures.feature_readings import read_window, with_bound
 from monitor.engine.rings import WindowView
 from monitor.engine.rows import ScoreStatus
 from monitor.engine.scope import Batch, Scope, Source, plain
