@@ -23,7 +23,7 @@ START = 1_767_607_200 * S
 NAMES = ("a", "b")
 SYMBOLS = ("AAA", "BBB", "CCC")
 OUT = ("events.jsonl", "predictions.jsonl", "dead-letters.jsonl", "report.json")
-N, SECONDS = 3_000, 280
+N, SECONDS = 1_500, 110
 
 
 def call(command: Any, *arguments: object) -> Any:
