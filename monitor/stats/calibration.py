@@ -3,7 +3,7 @@
 Built once from the panes of the reference and frozen with it. Ticks are no independent draws: under AR(0.9) a
 nominal 1 % of chi-square is really 65 %, and a season of the day looks like drift every day. So residuals of
 pane counts are taken against the time of day, and their long-run covariance is estimated from blocks that are
-long against the correlation time.
+long against the correlation time (`long_run`).
 
 With `z` the residual counts of a block over the groups of PSI, each divided by the square root of its
 expected share, `V = sum z z' / sum n` is the covariance of an event's share, its dependence on all others
@@ -14,7 +14,6 @@ under no drift PSI is distributed as `sum lambda_i chi2_1` times that (Rao and S
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import msgspec
@@ -22,25 +21,25 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.stats.grouping import MAX_GROUPS, equal_mass_groups
+from monitor.stats.long_run import MIN_BLOCKS, Blocks, lengthened, long_run
 from monitor.stats.season import SLOT_NS, SLOTS, interpolated, slot_of
 
 PANE_NS = 60 * 10**9
-MIN_BLOCKS = 40
 MIN_CYCLES = 5
 """Daily cycles below which the time of day is not known well enough for a window under a day."""
-
-BLOCK_CORRELATIONS = 10
-"""Correlation times in a block, at least."""
-
-_GROWTH = 0.10
-"""Longer blocks may raise the mean eigenvalue by this much (and three standard errors) beyond chance."""
-
-_MIN_CHECKS = 10
-"""Blocks from which a mean eigenvalue is taken for that comparison."""
 
 _NEIGHBOURS = 2
 _PRIOR_BLOCKS = 10
 """The spread at a time of day is that of the slots within an hour, drawn to the mean by so many blocks."""
+
+_OUTAGE_SHARE, _OUTAGE_VALUES = 0.02, 50
+"""Missing values of a half hour above the usual, in share and number, that make it an outage."""
+
+_OUTAGES_MOST = 0.05
+"""Of all half hours; where more are so, that is the norm."""
+
+_WILDEST = 5.0
+"""Times the mean spread that one block may count for in the spread of a time of day."""
 
 
 class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -50,8 +49,9 @@ class Calibration(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     `cycles` = days that a slot holds on average. Where `fault` says why there is none, the rest is empty:
     `eigenvalues` of V in falling order; `edge_effects[j]` = long-run variance of `x < edge j`, over that of
     independent draws; `scales[slot]` = spread at that time of day over the mean one; `design_effect` = mean
-    eigenvalue (values are worth 1 / this in independent ones); `correlation_s` = seconds in which the slowest
-    direction forgets (integrated correlation time); `block_s` and `blocks` that all were estimated from.
+    eigenvalue (values are worth 1 / this in independent ones); `correlation_s` = largest eigenvalue in
+    seconds of events (the integrated correlation time, where a column depends on itself through and through);
+    `block_s` and `blocks` that all were estimated from.
     """
 
     pane_s: int
@@ -97,16 +97,19 @@ def calibrate(
     """The calibration of one column from the counts of its panes: (panes,), (panes, bins + 1), nulls last.
 
     `groups`, (bins,), fixes the groups of PSI (categories); without it they are of equal mass at each time of
-    day, so that a season of scale or level leaves them alike. Depends on what the panes hold alone, not on
-    their order.
+    day, so that a season of scale or level leaves them alike. Half hours that missed far more than that time
+    of day does are left out, if few: an outage of the feed is no norm. Depends on what the panes hold alone,
+    not on their order.
     """
     filled = counts.sum(axis=1) > 0
     order = np.argsort(starts_ns[filled], kind="stable")
     starts, counts = starts_ns[filled][order], counts[filled][order]
+    days_and_slots = np.unique(starts // SLOT_NS).size
+    usual = ~_outages(starts, counts)
+    starts, counts = starts[usual], counts[usual]
     profile = np.zeros((SLOTS, counts.shape[1]), np.int64)
     np.add.at(profile, slot_of(starts), counts)
     slots_filled = int(np.count_nonzero(profile.sum(axis=1)))
-    days_and_slots = np.unique(starts // SLOT_NS).size
     total = int(profile.sum())
     basis = Calibration(
         pane_s=pane_ns // 10**9,
@@ -123,26 +126,44 @@ def calibrate(
     if kinds < 2:
         return msgspec.structs.replace(basis, fault="a single value: nothing varies")
     n = counts.sum(axis=1)
-    block_ns = _block_ns(starts, n, residuals, kinds, basis, pane_ns)
-    if isinstance(block_ns, str):
-        return msgspec.structs.replace(basis, fault=block_ns)
-    blocks = _Blocks(starts, n, block_ns)
-    sums = blocks.sums(residuals)
-    correction = _Correction(basis, block_ns)
-    eigenvalues = correction(_eigenvalues(sums, total)[: kinds - 1])
-    edges = blocks.sums(_edge_residuals(middles, counts, shares))
-    present = max(1, int(counts[:, :-1].sum()))
+    found = long_run(starts, n, residuals, kinds - 1, pane_ns)
+    if isinstance(found, str):
+        return msgspec.structs.replace(basis, fault=found)
+    blocks = found.blocks
+    # What the time of day took away by being fitted to the same blocks.
+    fitted = 1 - min(1.0, blocks.length_ns / SLOT_NS) / max(2, basis.cycles)
+    eigenvalues = found.eigenvalues / fitted
+    edges, correlation = blocks.variances(blocks.sums(_edge_residuals(middles, counts, shares)))
+    edges *= lengthened(correlation) * total / max(1, int(counts[:, :-1].sum())) / fitted
     return msgspec.structs.replace(
         basis,
         fault=None,
         eigenvalues=tuple(map(_short, eigenvalues.tolist())),
-        edge_effects=tuple(map(_short, correction(np.square(edges).sum(axis=0) / present).tolist())),
-        scales=tuple(map(_short, _scales(slot_of(starts), n, blocks, sums).tolist())),
+        edge_effects=tuple(map(_short, edges.tolist())),
+        scales=tuple(map(_short, _scales(slot_of(starts), n, blocks, blocks.sums(residuals)).tolist())),
         design_effect=_short(float(eigenvalues.mean())),
         correlation_s=_short(float(eigenvalues[0]) / basis.events_per_s),
-        block_s=block_ns // 10**9,
+        block_s=blocks.length_ns // 10**9,
         blocks=blocks.number,
     )
+
+
+def _outages(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Panes, (panes,), of half hours that missed far more than the median day at their time.
+
+    Else an outage on one morning of the reference would be expected of every morning.
+    """
+    halves, half = np.unique(starts // SLOT_NS, return_inverse=True)
+    n = np.bincount(half, counts.sum(axis=1).astype(np.float64), minlength=halves.size)
+    missing = np.bincount(half, counts[:, -1].astype(np.float64), minlength=halves.size)
+    slot = halves % SLOTS
+    usual = np.zeros(SLOTS)
+    for each in np.unique(slot).tolist():
+        usual[each] = np.median((missing / n)[slot == each])
+    out = missing - usual[slot] * n > np.maximum(_OUTAGE_SHARE * n, _OUTAGE_VALUES)
+    if np.count_nonzero(out) > _OUTAGES_MOST * halves.size:
+        out[:] = False
+    return np.asarray(out[half], np.bool_)
 
 
 def shares_by_slot(profile: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -195,85 +216,22 @@ def _edge_residuals(
     return residual / np.sqrt(np.where(variance > 1e-12, variance, np.inf))
 
 
-class _Blocks:
-    """Panes, in order of time, cut into blocks of `block_ns`."""
-
-    def __init__(self, starts: NDArray[np.int64], n: NDArray[np.int64], block_ns: int) -> None:
-        self.first = np.flatnonzero(np.diff(starts // block_ns, prepend=-1))
-        self.number = self.first.size
-        self.of_pane = np.repeat(np.arange(self.number), np.diff(np.append(self.first, starts.size)))
-        self.n = np.add.reduceat(n, self.first)
-
-    def sums(self, residuals: NDArray[np.float64]) -> NDArray[np.float64]:
-        return np.add.reduceat(residuals, self.first, axis=0)
-
-
-class _Correction:
-    """What a block misses of a long-run variance, given back; and what the time of day took by being fitted.
-
-    Of AR(1) a block of L events shows `v (1 - v / 2L)` of the long-run variance v.
-    """
-
-    def __init__(self, basis: Calibration, block_ns: int) -> None:
-        self._block_events = basis.events_per_s * block_ns / 1e9
-        self._fitted = 1 - min(1.0, block_ns / SLOT_NS) / max(2, basis.cycles)
-
-    def __call__(self, variances: NDArray[np.float64]) -> NDArray[np.float64]:
-        whole = 1 - np.minimum(0.25, variances / (2 * self._block_events))
-        return np.asarray(variances / self._fitted / whole, np.float64)
-
-
-def _block_ns(
-    starts: NDArray[np.int64],
-    n: NDArray[np.int64],
-    residuals: NDArray[np.float64],
-    kinds: int,
-    basis: Calibration,
-    pane_ns: int,
-) -> int | str:
-    """The shortest block (of 1, 2, 4, ... panes) that holds ten correlation times and beyond which the mean
-    eigenvalue grows no more; else why there is none."""
-    ladder: list[tuple[int, int, NDArray[np.float64]]] = []
-    block_ns = pane_ns
-    total = int(n.sum())
-    while (blocks := _Blocks(starts, n, block_ns)).number >= _MIN_CHECKS:
-        ladder.append((block_ns, blocks.number, _eigenvalues(blocks.sums(residuals), total)[: kinds - 1]))
-        block_ns *= 2
-    usable = [rung for rung in ladder if rung[1] >= MIN_BLOCKS]
-    if not usable:
-        return f"fewer than {MIN_BLOCKS} panes"
-    for place, (length, _, values) in enumerate(usable):
-        correlation_s = values[0] / basis.events_per_s
-        if length / 1e9 >= BLOCK_CORRELATIONS * correlation_s and not any(
-            later.mean() > values.mean() * (1 + _GROWTH + 3 * _relative_error(later, number))
-            for _, number, later in ladder[place + 1 :]
-        ):
-            return length
-    return f"fewer than {MIN_BLOCKS} blocks long enough to hold what depends on each other"
-
-
-def _relative_error(eigenvalues: NDArray[np.float64], blocks: int) -> float:
-    """Standard error of the mean eigenvalue over itself, for Gaussian block sums."""
-    total = float(eigenvalues.sum())
-    return math.sqrt(2 * float(np.square(eigenvalues).sum()) / blocks) / total if total > 0 else 0.0
-
-
-def _eigenvalues(sums: NDArray[np.float64], total: int) -> NDArray[np.float64]:
-    """Of V, in falling order. `einsum` rather than BLAS: the same bits whatever the number of threads."""
-    values = np.linalg.eigvalsh(np.einsum("bi,bj->ij", sums, sums) / total)[::-1]
-    return np.maximum(values, 0.0)
-
-
 def _scales(
-    slot: NDArray[np.int64], n: NDArray[np.int64], blocks: _Blocks, sums: NDArray[np.float64]
+    slot: NDArray[np.int64], n: NDArray[np.int64], blocks: Blocks, sums: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Spread by slot over the mean spread: of the slots within an hour, drawn to 1 where blocks are few."""
+    """Spread by slot over the mean spread: of the slots within an hour, drawn to 1 where blocks are few.
+
+    Missing values are left out and no block counts for more than a few: one outage of the feed is no season.
+    """
+    squares = np.square(sums[:, :MAX_GROUPS]).sum(axis=1)
+    mean = squares.sum() / blocks.n.sum()
+    squares = np.minimum(squares, _WILDEST * mean * blocks.n)
     share = n / blocks.n[blocks.of_pane]
-    spread = _near(slot, share * np.square(sums).sum(axis=1)[blocks.of_pane])
+    spread = _near(slot, share * squares[blocks.of_pane])
     size = _near(slot, n)
     number = _near(slot, share)
-    mean = np.square(sums).sum() / blocks.n.sum()
-    ratio = np.where(size > 0, spread / np.maximum(size, 1), mean) / mean
+    mean = squares.sum() / blocks.n.sum()
+    ratio = np.where(size > 0, spread / np.maximum(size, 1), mean) / (mean if mean > 0 else 1.0)
     return np.asarray(1 + (ratio - 1) * number / (number + _PRIOR_BLOCKS), np.float64)
 
 

@@ -8,9 +8,11 @@ import pytest
 from drift_market import MINUTE_NS, PANES, Ticks
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.signal import lfilter
 
 from monitor.errors import ArtifactError
-from monitor.stats.calibration import MIN_BLOCKS, calibrate, pane_counts
+from monitor.stats.calibration import calibrate, pane_counts
+from monitor.stats.long_run import MIN_BLOCKS
 from monitor.stats.reference import build_reference, freeze, load_reference
 from monitor.stats.season import DAY_NS, SLOT_NS, SLOTS, interpolated, slot_of, slot_seconds
 
@@ -64,6 +66,17 @@ def test_nights_that_wander_more_than_days_are_known_by_the_clock():
     assert by_night / by_day == pytest.approx(8, rel=0.15)
 
 
+def test_weak_dependence_over_minutes_is_found_among_hundreds_of_values_a_minute():
+    rng = np.random.default_rng(10)
+    tilt = lfilter([0.8], [1, -0.6], rng.standard_normal(len(WEEK)))[:, None]
+    shares = 1 + 0.17 * tilt * np.linspace(-1, 1, 15)
+    found = calibrate(WEEK, drawn(rng, shares / shares.sum(axis=1, keepdims=True)))
+    # 1 + 600 sum (0.17 x)^2 / 15 of one minute, over minutes (1 + 0.6) / (1 - 0.6) = 4 times as much.
+    slowest = 1 + 4 * 600 * 0.17**2 * np.mean(np.linspace(-1, 1, 15) ** 2)
+    assert found.eigenvalues[0] == pytest.approx(slowest, rel=0.2)
+    assert found.block_s >= 480
+
+
 def test_days_that_differ_as_wholes_cannot_be_calibrated_from_a_week():
     rng = np.random.default_rng(5)
     tilt = np.repeat(rng.normal(0, 0.2, 7), PANES)[:, None] * np.linspace(-1, 1, 10)
@@ -97,6 +110,22 @@ def test_the_profile_holds_every_value_once_whatever_the_order(seed, n, pane_s):
     assert freeze(column[shuffled], 16, ts_ns=ts[shuffled], pane_ns=pane_s * 10**9) == frozen
     if pane_s == 60:
         assert profile.sum(axis=1).tolist() == np.bincount(slot_of(ts), minlength=SLOTS).tolist()
+
+
+def test_an_outage_on_one_morning_is_not_expected_of_every_morning():
+    rng = np.random.default_rng(9)
+    shares = np.append(np.full(64, 1 / 64), 0.0)
+    calm = drawn(rng, shares)
+    torn = calm.copy()
+    torn[2 * PANES + 600 : 2 * PANES + 610] = np.append(np.zeros(64, np.int64), 600)
+    found = calibrate(WEEK, torn)
+    assert np.array(found.profile)[:, -1].sum() == 0
+    assert found.cycles == 7
+    assert found.design_effect == pytest.approx(1, abs=0.05)
+    # What comes again and again is the norm.
+    often = calm.copy()
+    often[::20] = np.append(np.zeros(64, np.int64), 600)
+    assert np.array(calibrate(WEEK, often).profile)[:, -1].sum() == 600 * len(often[::20])
 
 
 def test_values_are_counted_in_the_panes_that_hold_them():

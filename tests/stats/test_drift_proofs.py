@@ -21,6 +21,7 @@ CODE = (
     "monitor/stats/drift.py",
     "monitor/stats/grouping.py",
     "monitor/stats/ks.py",
+    "monitor/stats/long_run.py",
     "monitor/stats/reference.py",
     "monitor/stats/saddlepoint.py",
     "monitor/stats/season.py",
