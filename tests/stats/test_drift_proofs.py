@@ -63,7 +63,7 @@ def p_values(argument) -> np.ndarray:
     ids=lambda ticks: f"ar{ticks.rho}-season{ticks.season}",
 )
 def test_p_values_keep_their_word_at_a_hundredth_and_at_a_ten_thousandth(ticks, measured):
-    days, references = 25, 36
+    days, references = 25, 34
     found = side_by_side(p_values, [(ticks, 1_000 + seed, days) for seed in range(references)])
     psi, ks = np.concatenate(found).T
     apart = np.concatenate([each[::10, 0] for each in found])
