@@ -1,4 +1,4 @@
-"""The population stability index of binned values against a frozen reference."""
+"""The population stability index of two rows of counts, one at a time; `drift` reads many columns at once."""
 
 from __future__ import annotations
 
@@ -7,9 +7,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-
-from monitor.stats.estimate import Estimate, Status
-from monitor.stats.reference import Distribution
 
 SAMPLES_PER_BIN = 10
 """Live values wanted for each collapsed bin that the reference fills."""
@@ -48,42 +45,3 @@ def collapse(counts: Sequence[int] | NDArray[np.int64], starts: Sequence[int]) -
     """
     counts = np.asarray(counts, np.int64)
     return [*np.add.reduceat(counts[:-1], starts).tolist(), int(counts[-1])]
-
-
-def psi_estimate(reference: Distribution, live: NDArray[np.int64], from_ns: int, to_ns: int) -> Estimate:
-    """PSI of `live`, counts by reference bin with missing values last, (bins + 1,), on at most 16 bins.
-
-    `insufficient` below 10 live values for each collapsed bin that the reference fills. `extra`:
-    `bins` (K of `psi`), `reference_n`, `null_rate` (share of missing values) and `psi_excess_iid` =
-    max(0, PSI - (K - 1)(1/N + 1/M)), the part above what independent draws of these sizes give on average
-    (Yurdakul 2018); on correlated ticks that mean is too small, so it is no p-value.
-    """
-    before = collapse((*reference.counts, reference.null_count), reference.psi_starts)
-    now = collapse(live, reference.psi_starts)
-    n = sum(now)
-    needed = SAMPLES_PER_BIN * sum(1 for count in before if count)
-    if n == 0 or n < needed or reference.n == 0:
-        return Estimate(
-            value=None,
-            n=n,
-            status=Status.INSUFFICIENT,
-            from_ns=from_ns,
-            to_ns=to_ns,
-            extra={"n_needed": needed},
-        )
-    value = psi(before, now)
-    bins = sum(1 for r, m in zip(before, now, strict=True) if r or m)
-    by_chance = (bins - 1) * (1 / reference.n + 1 / n)
-    return Estimate(
-        value=value,
-        n=n,
-        status=Status.OK,
-        from_ns=from_ns,
-        to_ns=to_ns,
-        extra={
-            "bins": bins,
-            "reference_n": reference.n,
-            "null_rate": now[-1] / n,
-            "psi_excess_iid": max(0.0, value - by_chance),
-        },
-    )

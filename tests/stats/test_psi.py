@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.stats.binning import BinCounts, Binner
+from monitor.stats.drift import DriftReader
 from monitor.stats.estimate import Status
-from monitor.stats.psi import collapse, psi, psi_estimate
+from monitor.stats.psi import collapse, psi
 from monitor.stats.reference import freeze
 
 
@@ -20,9 +21,14 @@ def counted(distribution, column):
     return counts.column(0)
 
 
+def estimates(distribution, counts):
+    (reading,) = DriftReader([distribution]).read(counts[None, :], [(0, 3_600 * 10**9)])
+    return reading.estimates(0, 3_600 * 10**9)
+
+
 def psi_of(reference, live):
     distribution = freeze(np.asarray(reference, np.float64))
-    return psi_estimate(distribution, counted(distribution, live), 0, 1)
+    return estimates(distribution, counted(distribution, live))["psi"]
 
 
 @given(st.lists(st.tuples(st.integers(0, 10**9), st.integers(0, 10**9)), min_size=1, max_size=16))
@@ -72,8 +78,8 @@ def test_one_wild_value_moves_one_count():
     before, after = counted(frozen, live), counted(frozen, wild)
     assert np.abs(after - before).sum() == 2
     assert after[-2] == before[-2] + 1
-    assert psi_estimate(frozen, after, 0, 1).value == pytest.approx(
-        psi_estimate(frozen, before, 0, 1).value, abs=1e-4
+    assert estimates(frozen, after)["psi"].value == pytest.approx(
+        estimates(frozen, before)["psi"].value, abs=1e-4
     )
 
 
@@ -127,9 +133,9 @@ def test_excess_over_chance_is_about_zero_without_drift():
     frozen = freeze(rng.standard_normal(100_000))
     raw, excess = [], []
     for _ in range(200):
-        estimate = psi_estimate(frozen, counted(frozen, rng.standard_normal(500)), 0, 1)
-        raw.append(estimate.value)
-        excess.append(estimate.extra["psi_excess_iid"])
+        said = estimates(frozen, counted(frozen, rng.standard_normal(500)))
+        raw.append(said["psi"].value)
+        excess.append(said["psi_excess"].value)
     # The null mean is 14 (1/N + 1/M) = 0.028; its standard error over 200 runs is below 0.001.
     assert np.mean(raw) == pytest.approx(0.028, abs=0.003)
     assert np.mean(excess) < 0.006
