@@ -35,5 +35,5 @@ def test_resident_size_is_flat_over_ten_million_rows(measured):
     found = json.loads(done.stdout)
     measured.update(found)
     sizes = [found["resident_mb"][str(million)] for million in range(1, 11)]
-    # All windows are full after 300 s, 0.6 million rows.
+    # All windows are full after 300 s, 1.5 million rows.
     assert max(sizes[2:]) - sizes[1] < 0.05 * sizes[1]
