@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cache
 from typing import ClassVar, Generic, NamedTuple, TypeVar
 
 import numpy as np
@@ -117,7 +118,8 @@ class LogHistogram(IntegerCounts[tuple[int, ...]]):
         The order statistic of rank `ceil(q n)` with `q` read as the decimal it was written as; NumPy's
         `inverted_cdf`. NaN where `n` is 0.
         """
-        return PaneCounts([self]).quantile(q).value_s if self.n else math.nan
+        below = np.cumsum(self._ranked)
+        return self._scale.ranked[_at(below, _rank(q, int(below[-1])))].value_s if below[-1] else math.nan
 
     def above(self, limit_ns: int) -> float:
         """Share above a limit of `spec`: a fraction, exact.
@@ -179,23 +181,29 @@ class PaneCounts(Generic[HistogramT]):
             ValueError: there is no row.
         """
         ranked = self._scale.ranked
-        at = self._at(_rank(q, int(self._below[-1])))
+        at = _at(self._below, _rank(q, int(self._below[-1])))
         ranks = quantile_ranks(q, self._ranked[:, : at + 1].sum(axis=1), self.totals)
         return Quantile(
             ranked[at].value_s,
             ranks.n_eff,
-            ranked[self._at(ranks.low)].low_s if ranks.low is not None else None,
-            ranked[self._at(ranks.high)].high_s if ranks.high is not None else None,
+            ranked[_at(self._below, ranks.low)].low_s if ranks.low is not None else None,
+            ranked[_at(self._below, ranks.high)].high_s if ranks.high is not None else None,
             ranked[at].bound,
         )
 
-    def _at(self, rank: int) -> int:
-        """The place of an order statistic."""
-        return int(np.searchsorted(self._below, rank))
+
+def _at(below: NDArray[np.int64], rank: int) -> int:
+    """The place of an order statistic, by the counts up to each place."""
+    return int(np.searchsorted(below, rank))
 
 
 def _rank(q: float, n: int) -> int:
-    return max(1, math.ceil(Fraction(repr(float(q))) * n))
+    return max(1, math.ceil(_written(q) * n))
+
+
+@cache
+def _written(q: float) -> Fraction:
+    return Fraction(repr(float(q)))
 
 
 _LOG = _buckets()
