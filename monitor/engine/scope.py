@@ -59,7 +59,7 @@ class Scope:
     """Within which production's recorded answers must come out again."""
     sequences: SequenceRules = field(default_factory=SequenceRules)
     """How evidence is tested block by block."""
-    _once: dict[Callable[..., Any], Any] = field(default_factory=dict, repr=False, compare=False)
+    _once: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def once(self, make: Callable[[Scope], T]) -> T:
         """What `make` makes of it; made once for all measures that ask with the same function."""

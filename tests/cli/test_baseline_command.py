@@ -99,6 +99,7 @@ def test_packed_and_columnar_files_give_the_same_reference(values, jsonl, tmp_pa
     fields = [("ts_ns", "i8"), ("symbol", "U6"), *((name, "f8") for name in NAMES)]
     rows = [(int(t), "BTCUSD", *row) for t, row in zip(times, values.tolist(), strict=True)]
     np.save(tmp_path / "f.npy", np.array(rows, fields))
+    pq.write_table(pa.Table.from_pylist([json.loads(line) for line in lines(values)]), tmp_path / "m.parquet")
     run_directory = tmp_path / "run"
     run_directory.mkdir()
     envelopes = [
@@ -107,7 +108,7 @@ def test_packed_and_columnar_files_give_the_same_reference(values, jsonl, tmp_pa
     (run_directory / "features.jsonl").write_bytes(b"\n".join([*envelopes, envelopes[-1]]))
     hashes = set()
     paths = sorted(tmp_path.iterdir())
-    assert len(paths) == 6
+    assert len(paths) == 7
     for path in (jsonl, *paths):
         out = tmp_path / "reference.json"
         result = run("--features", path, "--schema", SCHEMA, "--out", out)

@@ -101,9 +101,8 @@ class Previous:
         changed = t[ends][:, None]
         nulls = missing if (missing := np.isnan(x)).any() else None
         if nulls is not None:
-            x, places = _filled(x, nulls, starts, before)
+            x, final = _filled(x, nulls, starts, ends, before)
             present -= _by_column(nulls)
-            final = places[ends]
             changed = np.where(nulls.ravel()[final], self._changed[slots], t[final // self._width])
         same = np.empty(x.shape, np.bool_)
         np.equal(x[1:], x[:-1], out=same[1:])
@@ -118,12 +117,11 @@ class Previous:
             still = np.flatnonzero(same.any(axis=0))
             same = same[:, still]
             frozen[still] = _by_column(same)
-            there = None if nulls is None else ~nulls[:, still]
-            runs = _Runs(~same if there is None else ~same & there, starts, ends)
             was = self._changed[slots][:, still]
-            old[still], young[still] = runs.ages(t, was, there)
+            runs = _Runs(same, None if nulls is None else nulls[:, still], starts, t, was)
+            old[still], young[still] = runs.ages()
             changed = np.broadcast_to(changed, last.shape).copy()
-            changed[:, still] = runs.changed(t, was)
+            changed[:, still] = runs.changed(ends, changed[:, still])
         self._values[slots], self._changed[slots], self._seen[slots] = last, changed, t[ends]
         self._values[_NOWHERE] = np.nan
         return counts.ravel()
@@ -214,72 +212,96 @@ def _filled(
     x: NDArray[np.float64],
     nulls: NDArray[np.bool_],
     starts: NDArray[np.int64],
+    ends: NDArray[np.int64],
     before: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
     """Each null replaced by the symbol's value before it, NaN where there never was one.
 
-    And the place in `x`, flat, that each came from; the symbol's first row where it is older than these rows.
+    And by symbol and column the place in `x`, flat, that its last value came from: that of the symbol's first
+    row, though null, where it is older than these rows.
     """
     x = x.copy()
     x[starts] = np.where(nulls[starts], before, x[starts])
-    every = np.arange(x.size).reshape(x.shape)
-    places = np.where(nulls, 0, every)
-    places[starts] = every[starts]
-    np.maximum.accumulate(places, axis=0, out=places)
-    return x.ravel().take(places), places
+    nulls = nulls.copy()
+    nulls[starts] = False
+    holes = nulls.ravel()
+    places = np.flatnonzero(holes)
+    index = np.zeros(x.size, np.int64)
+    index[places] = np.arange(places.size)
+    source = places - x.shape[1]
+    while (waiting := holes[source]).any():
+        # To where the row before has found its value, or looks for it: twice as far each time.
+        source[waiting] = source[index[source[waiting]]]
+    flat = x.reshape(-1)
+    flat[places] = flat[source]
+    final = ends[:, None] * x.shape[1] + np.arange(x.shape[1])
+    hollow = nulls[ends]
+    final[hollow] = source[index[final[hollow]]]
+    return x, final
 
 
 class _Runs:
-    """Runs of rows, by column, in which a value stands still: each begins where it changes or at the symbol's
-    first row. Rows, (n, columns) of `changes`, are sorted by symbol, then time."""
+    """Runs of rows in which a value stands still, by column; what comes between two changes.
+
+    `same`, (n, columns), with at least one True: values that equal the one before; `nulls` of the same shape
+    are passed over. Rows are sorted by symbol, then time; symbols begin at `starts`. `t` (n,); `was`,
+    (symbols, columns), are the times of the last change before these rows.
+    """
 
     def __init__(
-        self, changes: NDArray[np.bool_], starts: NDArray[np.int64], ends: NDArray[np.int64]
-    ) -> None:
-        self._rows, self._columns = changes.shape
-        self._starts, self._ends = starts, ends
-        begins = changes.copy()
-        begins[starts] = True
-        # By column, then row.
-        self._places = np.flatnonzero(begins.T.ravel())
-        self._column, self._row = np.divmod(self._places, self._rows)
-        self._inherited = np.flatnonzero(~changes[self._row, self._column])
-
-    def ages(
         self,
+        same: NDArray[np.bool_],
+        nulls: NDArray[np.bool_] | None,
+        starts: NDArray[np.int64],
         t: NDArray[np.int64],
         was: NDArray[np.int64],
-        present: NDArray[np.bool_] | None,
-    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Sum by column, over rows present, of the time since the run's value changed, high and low 32 bits.
-
-        Sums of times since a moment of this slice stay within int64; what lies before it counts by product.
-        """
-        clock = t - t.min()
-        if present is None:
-            weights = np.diff(self._places, append=self._rows * self._columns)
-            total: NDArray[np.int64] | np.int64 = clock.sum()
+    ) -> None:
+        rows, self._columns = same.shape
+        self._rows, self._t, self._was = rows, t, was
+        self._stands = same if nulls is None else same | nulls
+        # By column, then row.
+        self._places = np.flatnonzero(self._stands.T.ravel())
+        row = self._places % rows
+        leads = np.zeros(rows, np.bool_)
+        leads[starts] = True
+        begins = leads[row]
+        begins[0] = True
+        begins[1:] |= self._places[1:] != self._places[:-1] + 1
+        self._first = np.flatnonzero(begins)
+        self._column, self._row = np.divmod(self._places[self._first], rows)
+        self._clock = t - t.min()
+        if nulls is None:
+            self._weights = np.diff(self._first, append=row.size)
+            self._passed = np.add.reduceat(self._clock[row], self._first)
         else:
-            passed = np.concatenate([[0], np.cumsum(present.T.ravel())])
-            weights = np.diff(passed[self._places], append=passed[-1])
-            total = clock @ present
-        since = clock[self._row]
+            counts = same.T.ravel()[self._places].astype(np.int64)
+            self._weights = np.add.reduceat(counts, self._first)
+            self._passed = np.add.reduceat(counts * self._clock[row], self._first)
+        self._inherited = np.flatnonzero(leads[self._row])
+        self._symbol = np.searchsorted(starts, self._row[self._inherited], side="right") - 1
+
+    def ages(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Sum by column, over rows that are the same, of the time since the change, high and low 32 bits.
+
+        Sums of times since the first of these rows stay within int64; what lies before counts by product.
+        """
+        since = self._clock[self._row - 1]
         since[self._inherited] = 0
-        low = total - np.add.reduceat(since * weights, np.flatnonzero(self._row == 0))
-        high = np.zeros_like(low)
-        column, weights = self._column[self._inherited], weights[self._inherited]
-        before = t.min() - was[self._symbols(self._inherited), column]
+        high, low = (np.zeros(self._columns, np.int64) for _ in range(2))
+        np.add.at(low, self._column, self._passed - since * self._weights)
+        column, weights = self._column[self._inherited], self._weights[self._inherited]
+        before = self._t.min() - self._was[self._symbol, column]
         np.add.at(high, column, (before >> _LOW_BITS) * weights)
         np.add.at(low, column, (before & _LOW) * weights)
         return high, low
 
-    def changed(self, t: NDArray[np.int64], was: NDArray[np.int64]) -> NDArray[np.int64]:
-        """By symbol and column the time of the last change; `was` where there was none in these rows."""
-        ends = np.arange(self._columns) * self._rows + self._ends[:, None]
-        run = np.searchsorted(self._places, ends, side="right") - 1
-        inherited = np.zeros(len(self._places), np.bool_)
-        inherited[self._inherited] = True
-        return np.where(inherited[run], was, t[self._row[run]])
-
-    def _symbols(self, runs: NDArray[np.int64]) -> NDArray[np.int64]:
-        return np.searchsorted(self._starts, self._row[runs], side="right") - 1
+    def changed(self, ends: NDArray[np.int64], otherwise: NDArray[np.int64]) -> NDArray[np.int64]:
+        """By symbol and column when the value of its last row, at `ends`, changed; `otherwise` where that row
+        is itself a change."""
+        since = self._t[self._row - 1]
+        since[self._inherited] = self._was[self._symbol, self._column[self._inherited]]
+        symbols, columns = np.nonzero(self._stands[ends])
+        at = columns * self._rows + ends[symbols]
+        changed = otherwise.copy()
+        changed[symbols, columns] = since[np.searchsorted(self._places[self._first], at, side="right") - 1]
+        return changed
