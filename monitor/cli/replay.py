@@ -22,6 +22,7 @@ from monitor.daemon.report import report
 from monitor.errors import ConfigError, MonitorError, Poisoned
 from monitor.models.scoring import ReplayScorer, Scorer
 from monitor.policy.events import Decision, EventType, encode
+from monitor.settings.configuration import Settings
 from monitor.transport.contract import FEATURES, ORDERS, OUTCOMES
 from monitor.transport.files import LineWriter
 
@@ -43,7 +44,8 @@ def replay(
     console = Console(stderr=True, emoji=False, soft_wrap=True)
     wanted = [_event_type(text) for text in fail_on or ()]
     try:
-        group = Group(load_configuration(config), config)
+        settings = load_configuration(config)
+        group = Group(settings if outcomes is None else _with_outcomes(settings), config)
         streams = {FEATURES: features, ORDERS: orders}
         if outcomes is not None:
             streams[OUTCOMES] = outcomes
@@ -65,6 +67,14 @@ def replay(
     console.print(f"{len(decisions)} events, report in {out / 'report.json'}", markup=False)
     if any(event.type in wanted and event.data.phase != "resolved" for event in decisions):
         raise typer.Exit(1)
+
+
+def _with_outcomes(settings: Settings) -> Settings:
+    """A file of outcomes is a stream of them, also where no topic is named."""
+    topics = settings.topics
+    if topics.outcomes is not None:
+        return settings
+    return settings.model_copy(update={"topics": topics.model_copy(update={"outcomes": OUTCOMES})})
 
 
 def _run(

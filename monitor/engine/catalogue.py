@@ -14,6 +14,7 @@ from monitor.engine.measures import (
     drift,
     errors,
     labelled,
+    labelled_rows,
     latency,
     prediction_drift,
     sequences,
@@ -59,7 +60,7 @@ from monitor.stats.significance import significant
 from monitor.stats.slots import Slots
 from monitor.stats.staleness import Staleness
 
-GROUPS = (latency, errors, agreement, drift, prediction_drift, store, sequences, skill, labelled)
+GROUPS = (latency, errors, agreement, drift, prediction_drift, store, sequences, skill, labelled_rows)
 
 
 def sources(scope: Scope) -> Iterator[Source]:
@@ -73,7 +74,7 @@ def memories(scope: Scope) -> Iterator[Memory]:
     yield NewOrders(scope)
     yield from agreement.memories(scope)
     yield from skill.memories(scope)
-    yield from labelled.memories(scope)
+    yield from labelled_rows.memories(scope)
     yield from drift.memories(scope)
 
 
@@ -132,20 +133,20 @@ FAMILIES: tuple[Family, ...] = (
     Family("ic_decay", ("horizon", "role"), "correlation", "role", skill.SKILL_EVERY_NS, "The information coefficient by horizon (s).", skill.ic_decay, heavy=True, kinds=skill.RANKED, made_of=(information_coefficient,)),
     Family("net_edge_bps", ("role",), "bps", "role", skill.SKILL_EVERY_NS, "What the sign of a prediction earns of the mid return after it, less costs.", skill.net_edge, kinds=skill.RANKED, made_of=(net_edges,)),
     Family("disagreement_edge_bps", ("role",), "bps", "shadow", skill.SKILL_EVERY_NS, "Mid return in the shadow's direction where active and shadow want different positions.", skill.disagreement_edge, kinds=skill.RANKED, made_of=(disagreement_edges,)),
-    Family("accuracy", ("role",), "fraction", "role", 0, "Share of labelled predictions of the class that came true.", labelled.confused("accuracy"), kinds=labelled.CLASSES, stream="outcomes", made_of=(confuse,)),
-    Family("precision", ("role",), "fraction", "role", 0, "Share of predictions of class 1 that came true.", labelled.confused("precision"), kinds=labelled.CLASSES, stream="outcomes", made_of=(confuse,)),
-    Family("recall", ("role",), "fraction", "role", 0, "Share of labels of class 1 that were predicted.", labelled.confused("recall"), kinds=labelled.CLASSES, stream="outcomes", made_of=(confuse,)),
-    Family("f1", ("role",), "fraction", "role", 0, "Harmonic mean of precision and recall.", labelled.f1, kinds=labelled.CLASSES, stream="outcomes", made_of=(confuse, f1_of)),
-    Family("false_positive_rate", ("role",), "fraction", "role", 0, "Share of labels of other classes that were predicted to be of class 1.", labelled.confused("false_positive_rate"), kinds=labelled.CLASSES, stream="outcomes", made_of=(confuse,)),
-    Family("false_negative_rate", ("role",), "fraction", "role", 0, "Share of labels of class 1 that were predicted to be of another.", labelled.confused("false_negative_rate"), kinds=labelled.CLASSES, stream="outcomes", made_of=(confuse,)),
-    Family("auc", ("role",), "fraction", "role", skill.SKILL_EVERY_NS, "Probability that an event of class 1 was given more than one of class 0.", labelled.auc, heavy=True, kinds=labelled.PROBABILITY, stream="outcomes", made_of=(area_under_curve,)),
-    Family("brier", ("role",), "squared probability", "role", 0, "Mean squared difference of probability and outcome.", labelled.brier, kinds=labelled.PROBABILITY, stream="outcomes", made_of=(losses.brier,)),
-    Family("log_loss", ("role",), "nats", "role", 0, "Mean surprise at what came true.", labelled.log_loss, kinds=labelled.PROBABILITY, stream="outcomes", made_of=(losses.log_loss,)),
-    Family("ece", ("role",), "fraction", "role", skill.SKILL_EVERY_NS, "Expected calibration error: never 0, also of a calibrated model.", labelled.ece, kinds=labelled.PROBABILITY, stream="outcomes", made_of=(expected_calibration_error, expected_when_calibrated)),
-    Family("ece_debiased", ("role",), "fraction", "role", skill.SKILL_EVERY_NS, "Root mean square miscalibration, less what chance makes of it.", labelled.ece_debiased, kinds=labelled.PROBABILITY, stream="outcomes", made_of=(debiased_calibration_error,)),
-    Family("confidence", ("role",), "fraction", "role", 0, "Mean probability of the likelier class: how sure, not how right.", labelled.confidence, kinds=labelled.PROBABILITY, made_of=(losses.confidence,)),
-    Family("rmse", ("role",), "prediction", "role", 0, "Root mean square difference of prediction and outcome.", labelled.rmse, kinds=labelled.RETURN, stream="outcomes", made_of=(losses.squared_error,)),
-    Family("sign_accuracy", ("role",), "fraction", "role", 0, "Share of labelled predictions with the sign of the outcome, zeros apart.", labelled.sign_accuracy, kinds=labelled.RETURN, stream="outcomes", made_of=(losses.signs,)),
+    Family("accuracy", ("role",), "fraction", "role", 0, "Share of labelled predictions of the class that came true.", labelled.confused("accuracy"), kinds=labelled_rows.CLASSES, stream="outcomes", made_of=(confuse,)),
+    Family("precision", ("role",), "fraction", "role", 0, "Share of predictions of class 1 that came true.", labelled.confused("precision"), kinds=labelled_rows.CLASSES, stream="outcomes", made_of=(confuse,)),
+    Family("recall", ("role",), "fraction", "role", 0, "Share of labels of class 1 that were predicted.", labelled.confused("recall"), kinds=labelled_rows.CLASSES, stream="outcomes", made_of=(confuse,)),
+    Family("f1", ("role",), "fraction", "role", 0, "Harmonic mean of precision and recall.", labelled.f1, kinds=labelled_rows.CLASSES, stream="outcomes", made_of=(confuse, f1_of)),
+    Family("false_positive_rate", ("role",), "fraction", "role", 0, "Share of labels of other classes that were predicted to be of class 1.", labelled.confused("false_positive_rate"), kinds=labelled_rows.CLASSES, stream="outcomes", made_of=(confuse,)),
+    Family("false_negative_rate", ("role",), "fraction", "role", 0, "Share of labels of class 1 that were predicted to be of another.", labelled.confused("false_negative_rate"), kinds=labelled_rows.CLASSES, stream="outcomes", made_of=(confuse,)),
+    Family("auc", ("role",), "fraction", "role", skill.SKILL_EVERY_NS, "Probability that an event of class 1 was given more than one of class 0.", labelled.auc, heavy=True, kinds=labelled_rows.PROBABILITY, stream="outcomes", made_of=(area_under_curve,)),
+    Family("brier", ("role",), "squared probability", "role", 0, "Mean squared difference of probability and outcome.", labelled.brier, kinds=labelled_rows.PROBABILITY, stream="outcomes", made_of=(losses.brier,)),
+    Family("log_loss", ("role",), "nats", "role", 0, "Mean surprise at what came true.", labelled.log_loss, kinds=labelled_rows.PROBABILITY, stream="outcomes", made_of=(losses.log_loss,)),
+    Family("ece", ("role",), "fraction", "role", skill.SKILL_EVERY_NS, "Expected calibration error: never 0, also of a calibrated model.", labelled.ece, kinds=labelled_rows.PROBABILITY, stream="outcomes", made_of=(expected_calibration_error, expected_when_calibrated)),
+    Family("ece_debiased", ("role",), "fraction", "role", skill.SKILL_EVERY_NS, "Root mean square miscalibration, less what chance makes of it.", labelled.ece_debiased, kinds=labelled_rows.PROBABILITY, stream="outcomes", made_of=(debiased_calibration_error,)),
+    Family("confidence", ("role",), "fraction", "role", 0, "Mean probability of the likelier class: how sure, not how right.", labelled.confidence, kinds=labelled_rows.PROBABILITY, made_of=(losses.confidence,)),
+    Family("rmse", ("role",), "prediction", "role", 0, "Root mean square difference of prediction and outcome.", labelled.rmse, kinds=labelled_rows.RETURN, stream="outcomes", made_of=(losses.squared_error,)),
+    Family("sign_accuracy", ("role",), "fraction", "role", 0, "Share of labelled predictions with the sign of the outcome, zeros apart.", labelled.sign_accuracy, kinds=labelled_rows.RETURN, stream="outcomes", made_of=(losses.signs,)),
     Family("label_coverage", ("role",), "fraction", "nobody", 0, "Share of predictions that met their outcome, of those that no longer wait.", labelled.label_coverage, stream="outcomes", made_of=(labelled.label_coverage,)),
     Family("label_rows", ("reason",), "count", "nobody", 0, "What became of predictions and outcomes that wait for each other, by reason.", labelled.label_rows, stream="outcomes", made_of=(labelled.label_rows,)),
     Family("error_e_value", ("role",), "evidence", "shadow", 0, "Evidence since the start that the shadow fails more often than the active: fires above 1/alpha.", sequences.error_e_value, windowed=False, made_of=(BettingTest,)),

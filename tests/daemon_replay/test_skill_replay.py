@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import skill_desk
 import typer
+import yaml
 from scipy.stats import spearmanr
 from skill_desk import COST_BPS, DECAY, HORIZON, KINDS, ROLES, Desk
 from typer.testing import CliRunner
@@ -68,6 +69,7 @@ def test_labels_that_meet_expire_repeat_or_name_nobody_are_counted(
 ) -> None:
     _, vain, counts = skill_desk.joined(desk)
     assert min(counts.values()) > 10
+    counts["pending"] = counts["waiting"] - counts["labelled"] - len(vain)
     assert len(vain) > 50
     for deployment in KINDS:
         for reason, expected in {**counts, "expired": len(vain), "dropped": 0, "lost": 0}.items():
@@ -258,6 +260,17 @@ def test_batch_size_and_number_of_tasks_change_no_byte(
     directory: Path, files: dict[str, bytes], size: int, tasks: int
 ) -> None:
     assert replayed(directory, f"{size}-{tasks}", "--batch-size", str(size), "--tasks", str(tasks)) == files
+
+
+def test_a_file_of_outcomes_needs_no_topic_of_them(
+    directory: Path, files: dict[str, bytes], tmp_path: Path
+) -> None:
+    for name in ("rtn", "prob", "cls", "features.jsonl", "orders.jsonl", "outcomes.jsonl"):
+        (tmp_path / name).symlink_to(directory / name)
+    config = yaml.safe_load((directory / "config.yaml").read_text())
+    del config["topics"]
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+    assert replayed(tmp_path, "out", "--batch-size", "512")["report.json"] == files["report.json"]
 
 
 def test_rows_read_one_by_one_change_no_byte(tmp_path: Path) -> None:
