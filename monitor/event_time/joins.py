@@ -8,28 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import StateError
+from monitor.event_time.join_records import Columns, decode, encode, kept
 from monitor.wire.table import NO_TIME, Table
 
 EVENTS, REFERENCES, PASSED = "events", "references", "passed"
-
-Columns = Mapping[str, str]
-"""Names and NumPy dtypes of what pairs are to hold of a side."""
-
-
-class _Slice(msgspec.Struct, frozen=True, array_like=True):
-    """Rows of one slice of time as bytes; `eff` from its start. A column that equals `eff` is left out;
-    floats are in 32 bits where that loses nothing."""
-
-    keys: bytes
-    eff: bytes
-    columns: dict[str, bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +68,7 @@ class Join:
         self._window, self._slice = window, slice_ns
         self._events = _Events(slice_ns, events)
         self._columns = references
-        self._waiting = _kept(None, references)
+        self._waiting = kept(None, references)
         self._dirty: set[int] = set()
         self._passed = self._said = NO_TIME
 
@@ -111,7 +99,7 @@ class Join:
 
         Duplicates and rows that enter nothing are the caller's to leave out.
         """
-        asking = _kept(references, self._columns)
+        asking = kept(references, self._columns)
         named = np.empty(0, np.int64)
         if events is not None and len(events):
             self._events.add(events)
@@ -142,7 +130,7 @@ class Join:
         """Time has passed to `instant`: rows that have waited longer than the window, since the last call."""
         until = instant - self._window
         if until <= self._passed:
-            return Unpaired(self._events.none, _kept(None, self._columns))
+            return Unpaired(self._events.none, kept(None, self._columns))
         events = self._events.expire(self._passed, until)
         references = self._waiting_before(until)
         self._passed = until
@@ -156,7 +144,7 @@ class Join:
         """
         over = len(self) - limit
         if over <= 0:
-            return Unpaired(self._events.none, _kept(None, self._columns))
+            return Unpaired(self._events.none, kept(None, self._columns))
         times = np.concatenate(list(self._times()))
         until = int(np.partition(times, over - 1)[over - 1]) + 1
         return Unpaired(self._events.forget(self._passed, until), self._waiting_before(until))
@@ -176,7 +164,7 @@ class Join:
             edges = self._waiting["eff"].searchsorted([number * self._slice, (number + 1) * self._slice])
             rows = self._waiting.take(slice(*edges.tolist()))
             key = f"{REFERENCES}/{number * self._slice}"
-            out[key] = _encode(rows, number * self._slice, self._columns) if len(rows) else None
+            out[key] = encode(rows, number * self._slice, self._columns) if len(rows) else None
         self._dirty.clear()
         if self._said != self._passed:
             out[PASSED] = msgspec.msgpack.encode(self._passed)
@@ -198,7 +186,7 @@ class Join:
                 elif side == EVENTS:
                     self._events.restore(int(start), data)
                 else:
-                    waiting.append((int(start), _decode(data, int(start), self._columns)))
+                    waiting.append((int(start), decode(data, int(start), self._columns)))
         except (msgspec.DecodeError, ValueError) as error:
             raise StateError(f"state of a join, record {key!r}, cannot be read: {error}") from error
         waiting.sort(key=lambda entry: entry[0])
@@ -223,7 +211,7 @@ class _Events:
 
     def add(self, events: Table) -> None:
         """Rows by effective time, all folded after those that are here."""
-        rows = _kept(events.with_columns(paired=np.zeros(len(events), np.bool_)), self._columns)
+        rows = kept(events.with_columns(paired=np.zeros(len(events), np.bool_)), self._columns)
         number = rows["eff"] // self._slice
         starts = np.flatnonzero(np.diff(number, prepend=number[0] - 1)).tolist()
         for start, end in zip(starts, [*starts[1:], len(rows)], strict=True):
@@ -240,7 +228,7 @@ class _Events:
         now was folded after them, also at the same time.
         """
         alone = np.ones(len(keys), np.bool_)
-        met, rows = [np.empty(0, np.int64)], [_kept(None, self._columns)]
+        met, rows = [np.empty(0, np.int64)], [kept(None, self._columns)]
         since = eff.copy()
         since[:waited] -= 1
         named: list[tuple[Table, NDArray[np.int64]]] = []
@@ -286,7 +274,7 @@ class _Events:
     @property
     def none(self) -> Table:
         """No rows."""
-        return _kept(None, self._columns)
+        return kept(None, self._columns)
 
     def times(self) -> Iterator[NDArray[np.int64]]:
         """Effective times of all rows."""
@@ -340,13 +328,13 @@ class _Events:
         for number in sorted(self._dirty):
             start = number * self._slice
             runs = self._settled(number) if number in self._runs or number in self._fresh else []
-            out[f"{EVENTS}/{start}"] = _encode(_by_key(runs), start, self._columns) if runs else None
+            out[f"{EVENTS}/{start}"] = encode(_by_key(runs), start, self._columns) if runs else None
         self._dirty.clear()
         return out
 
     def restore(self, start: int, data: bytes) -> None:
         """Put a slice back."""
-        self._runs[start // self._slice] = [_decode(data, start, self._columns)]
+        self._runs[start // self._slice] = [decode(data, start, self._columns)]
 
 
 _Places = NDArray[np.int64] | None
@@ -383,52 +371,3 @@ def _by_key(runs: Sequence[Table]) -> Table:
     """Rows of runs in folding order as one run."""
     rows = Table.concat(runs)
     return rows.take(np.argsort(rows["key"], kind="stable"))
-
-
-def _kept(rows: Table | None, columns: Columns) -> Table:
-    """Of the caller's rows what is kept."""
-    kinds = {"key": "u8", "eff": "i8", **columns}
-    if rows is None:
-        return Table({c: np.empty(0, kind) for c, kind in kinds.items()})
-    return Table({c: rows[c].astype(kind, copy=False) for c, kind in kinds.items()})
-
-
-def _encode(rows: Table, start: int, columns: Columns) -> bytes:
-    eff = rows["eff"]
-    within = eff - start
-    return msgspec.msgpack.encode(
-        _Slice(
-            _bytes(rows["key"], "u8"),
-            _bytes(within, "u4" if int(within.max()) < 1 << 32 else "u8"),
-            {c: _bytes(rows[c], kind) for c, kind in columns.items() if not np.array_equal(rows[c], eff)},
-        )
-    )
-
-
-def _bytes(values: NDArray[Any], kind: str) -> bytes:
-    if kind == "f8":
-        with np.errstate(over="ignore", under="ignore"):
-            single = values.astype("<f4")
-        if np.array_equal(single.astype(np.float64), values, equal_nan=True):
-            return single.tobytes()
-    return values.astype(np.dtype(kind).newbyteorder("<")).tobytes()
-
-
-def _decode(data: bytes, start: int, columns: Columns) -> Table:
-    found = msgspec.msgpack.decode(data, type=_Slice)
-    key = _array(found.keys, "u8")
-    eff = start + _array(found.eff, "u4" if len(found.eff) == 4 * len(key) else "u8").astype(np.int64)
-    kept = {c: eff.astype(kind) for c, kind in columns.items() if c not in found.columns}
-    for c, written in found.columns.items():
-        kept[c] = _array(written, _kind(written, columns[c], len(key))).astype(columns[c])
-    if any(len(column) != len(key) for column in (eff, *kept.values())):
-        raise ValueError("its columns are not equally long")
-    return Table({"key": key, "eff": eff, **kept})
-
-
-def _kind(data: bytes, kind: str, n: int) -> str:
-    return "f4" if kind == "f8" and len(data) == 4 * n else kind
-
-
-def _array(data: bytes, kind: str) -> NDArray[Any]:
-    return np.frombuffer(data, np.dtype(kind).newbyteorder("<")).astype(kind)

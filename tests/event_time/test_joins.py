@@ -220,6 +220,70 @@ def test_time_that_does_not_advance_counts_nothing_twice() -> None:
         assert (found.events, found.references) == (0, 0)
 
 
+def test_over_a_limit_the_oldest_go_and_what_found_nobody_is_said() -> None:
+    for restart in (False, True):
+        join = fresh()
+        rows = [Arrival(1_000 + k // 2, k % 4 == 3, k if k % 4 != 3 else 100 + k, 0) for k in range(20)]
+        rows += [Arrival(1_009, True, 0, 7)]
+        met: Counter[Met] = Counter()
+        take(join, rows, met)
+        assert (len(met), len(join), join.oldest, join.newest) == (1, 20, 1_000, 1_009)
+        if restart:
+            stored = {key: data for key, data in join.records().items() if data is not None}
+            join = fresh()
+            join.restore(stored)
+        assert len(join.forget(20).event_rows) == 0
+        gone = join.forget(10)
+        assert len(join) == 10
+        # Key 0 was paired; 3 and 7 are references, each with its side.
+        assert sorted(gone.event_rows["key"].tolist()) == [1, 2, 4, 5, 6, 8, 9]
+        assert sorted(gone.reference_rows["key"].tolist()) == [103, 107]
+        assert join.oldest == 1_005
+        late: Counter[Met] = Counter()
+        take(join, [Arrival(1_020, True, 1, 8), Arrival(1_020, True, 10, 9)], late)
+        assert list(late) == [(0, 9, 1_020)], "event 1 is forgotten, event 10 is not"
+        found = join.expire(10**6)
+        assert found.events + found.references == len([10, 12, 13, 14, 16, 17, 18]) - 1 + len(
+            [111, 115, 119, 1]
+        )
+        assert len(join) == 0
+        assert join.oldest is None
+        assert join.newest is None
+
+
+def test_forgetting_a_time_forgets_all_rows_of_it() -> None:
+    join = fresh()
+    take(join, [Arrival(1_000, False, k, 1) for k in range(5)], Counter())
+    assert join.forget(3).events == 5
+    assert len(join) == 0
+
+
+def test_pairs_say_whether_an_event_was_named_before() -> None:
+    join = fresh()
+    first = side([Arrival(1_000, True, 1, 0), Arrival(1_000, True, 1, 1)])
+    assert len(join.take(None, first)) == 0
+    pairs = join.take(side([Arrival(1_001, False, 1, 5)]), side([Arrival(1_001, True, 1, 2)]))
+    assert pairs.references["ts"].tolist() == [0, 1, 2], "in folding order"
+    assert pairs.events["paired"].tolist() == [False] * 3
+    again = join.take(None, side([Arrival(1_002, True, 1, 3)]))
+    assert again.events["paired"].tolist() == [True]
+
+
+def test_floats_take_four_bytes_where_that_loses_nothing() -> None:
+    sizes = {}
+    for name, values in {"short": [0.5, np.nan, -np.inf], "long": [0.1, np.nan, -np.inf]}.items():
+        join = Join(WINDOW, SLICE, {"x": "f8"}, {})
+        table = Table({"key": np.arange(3, dtype=np.uint64), "eff": np.full(3, 1_000), "x": np.array(values)})
+        join.take(table, None)
+        records = {key: data for key, data in join.records().items() if data is not None}
+        sizes[name] = len(records["events/992"])
+        again = Join(WINDOW, SLICE, {"x": "f8"}, {})
+        again.restore(records)
+        asked = Table({"key": np.arange(3, dtype=np.uint64), "eff": np.full(3, 1_001)})
+        assert str(again.take(None, asked).events["x"].tolist()) == str(values)
+    assert sizes["long"] == sizes["short"] + 12
+
+
 @pytest.mark.parametrize(
     "record",
     [
