@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 import monitor.stats
 from monitor.stats.agreement import Agreement
 from monitor.stats.binning import BinCounts, Binner
+from monitor.stats.calibration_curve import CalibrationCurve, calibration_edges
 from monitor.stats.counts import Counts
 from monitor.stats.cross_section import InstantSample
+from monitor.stats.exact_sums import ExactSums
 from monitor.stats.histogram import LagHistogram, LatencyHistogram
 from monitor.stats.pane_statistic import PaneStatistic
 from monitor.stats.parity import Parity, Tolerance
@@ -63,6 +65,15 @@ def feed_slots(statistic, rows):
     statistic.update(rows * 10**9, rows % 3 == 0)
 
 
+def feed_sums(statistic, rows):
+    x = np.where(rows % 7, (rows - 5e5) / 3, np.nan)
+    statistic.update(np.column_stack((x, x * x)))
+
+
+def feed_probabilities(statistic, rows):
+    statistic.update(rows / 1e6, (rows % 2).astype(np.float64))
+
+
 STATISTICS = {
     "counts": (Counts, ("even", "odd", "never"), feed_counts),
     "histogram": (LatencyHistogram, (0, 5_000, 10**8), feed_histogram),
@@ -73,6 +84,8 @@ STATISTICS = {
     "instants": (InstantSample, 10, feed_instants),
     "agreement": (Agreement, (0.0, 0.5), feed_both),
     "parity": (Parity, Tolerance(1e-5, 1e-5), feed_both),
+    "sums": (ExactSums, ("x", "square"), feed_sums),
+    "calibration": (CalibrationCurve, calibration_edges(None), feed_probabilities),
 }
 distinct_rows = st.lists(st.integers(0, 10**6), unique=True, max_size=60)
 
