@@ -47,6 +47,7 @@ RULES = (
          no_data="alert", **{"for": "1s"}),
     rule("loss", "pnl_after_costs", labels={"role": "active", "fills": "real"}, window="6s", below=-500),
     rule("effect", "model_effect", labels={"role": "shadow"}, window="6s", below=-0.5),
+    rule("evidence", "error_e_detector", labels={"role": "shadow"}, subject="shadow", above=0.5),
     rule("drawdown", "drawdown", labels={"role": "active", "fills": "real"}, window="session", above=0.02,
          schedule="tick", no_data="alert", severity="critical", action="kill", scope="trading"),
 )  # fmt: skip
@@ -63,6 +64,7 @@ def configuration(directory: Path, **changes: Any) -> dict[str, Any]:
             "idle_grace": "500ms",
             "max_future": "5s",
             "dedupe_window": "2s",
+            "join_window": "1s",
             "buffer_limit": 5000,
         },
         "instruments": {
@@ -83,6 +85,8 @@ def configuration(directory: Path, **changes: Any) -> dict[str, Any]:
                 "paper": {"quantity": "10", "holding": "300ms", "latency": "50ms", "fee_bps": "0.2"},
                 "windows": ["2s", "6s"],
                 "samples": {"rank_k": 200},
+                "skill": {"horizons": ["1s"]},
+                "sequences": {"block": "1s", "error": {"bound": 0.2}, "loss": {"bound": 4}},
                 "grids": {"evaluation_interval": "500ms", "tick": "100ms", "task_deadline": "1200ms"},
                 "policy": {"name": "fast", "rules": [dict(r) for r in RULES]},
                 **changes,
@@ -96,6 +100,8 @@ def wide(directory: Path) -> dict[str, Any]:
     document = configuration(directory)
     document["instruments"] = "open"
     document["topics"] = {"outcomes": "outcomes", "predictions": "predictions"}
+    evidence = rule("worse", "loss_e_detector", labels={"role": "shadow"}, subject="shadow", above=1.5)
+    document["deployments"][DEPLOYMENT]["policy"]["rules"].append(evidence)
     document["deployments"]["alone"] = {
         "filter": {"account": "nobody"},
         "models": {"active": str(directory / "previous"), "shadows": {"other": str(directory / "shadow")}},
