@@ -44,7 +44,9 @@ class Features:
         chosen = [self.distributions[place] for place in self.measured]
         self.scale = Scale([d.mean or 0.0 for d in chosen], [d.std or 0.0 for d in chosen])
         self._reader = DriftReader(self.distributions)
-        self._unseen = np.array([d.unseen_bin or 0 for d in self.distributions], np.int64)
+        self._unseen = {
+            place: d.unseen_bin for place, d in enumerate(self.distributions) if d.unseen_bin is not None
+        }
 
     def counted(self, panes: list[BinCounts]) -> Counted:
         """Counts of the panes that have any."""
@@ -52,13 +54,11 @@ class Features:
         live = columns[0].copy()
         for more in columns[1:]:
             live += more
-        places = np.arange(len(live))
-        return Counted(
-            live,
-            np.array([pane[0].sum() for pane in columns]),
-            np.array([pane[:, -1] for pane in columns]),
-            np.array([pane[places, self._unseen] for pane in columns]),
-        )
+        missing = np.array([pane[:, -1] for pane in columns])
+        unseen = np.zeros_like(missing)
+        for place, bin_ in self._unseen.items():
+            unseen[:, place] = [pane[place, bin_] for pane in columns]
+        return Counted(live, np.array([pane[0] for pane in columns]).sum(axis=1), missing, unseen)
 
     def readings(self, view: WindowView) -> list[DriftReading] | None:
         """Drift by feature; None without a row."""
