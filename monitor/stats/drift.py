@@ -76,13 +76,12 @@ class DriftReading(msgspec.Struct, frozen=True, kw_only=True):
         if self.fault is not None:
             law["reason"] = self.fault
 
-        def said(value: float | None, extra: dict[str, Any], high: float | None = None) -> Estimate:
+        def said(value: float | None, extra: dict[str, Any]) -> Estimate:
             return Estimate(
                 value=value,
                 n=self.n,
                 n_eff=self.n_eff,
                 status=Status.INSUFFICIENT if value is None else Status.OK,
-                high=high,
                 from_ns=from_ns,
                 to_ns=to_ns,
                 extra=extra,

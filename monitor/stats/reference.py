@@ -230,8 +230,8 @@ def freeze(
 
     With at most `bins` distinct values each has its bin; else edges stand at the quantiles `i / bins`,
     equal ones once, and such a value has a bin to itself. An edge lies midway between two neighbouring
-    values of the reference, so that rounding noise moves no value to another bin. Categories: the commonest
-    `bins - 2` have a bin each.
+    values of the reference, so that rounding noise moves no value to another bin. A constant has an empty bin
+    on either side. Categories: the commonest `bins - 2` have a bin each.
 
     `ts_ns`, (n,), the times of the values: calibrates. `sample`: values that were chosen by hash, any order.
 
@@ -304,6 +304,8 @@ def _freeze_categories(column: NDArray[np.float64], bins: int) -> Distribution:
 
 def _edges(ordered: NDArray[np.float64], bins: int) -> list[float]:
     distinct = np.unique(ordered)
+    if distinct.size == 1 and bins > 2:
+        return _around(float(distinct[0]))
     if distinct.size <= bins:
         starts = np.arange(1, distinct.size)
     else:
@@ -316,6 +318,13 @@ def _edges(ordered: NDArray[np.float64], bins: int) -> list[float]:
     middle = below / 2 + above / 2
     edges: list[float] = np.where(middle > below, middle, above).tolist()
     return edges
+
+
+def _around(constant: float) -> list[float]:
+    """Edges just below and above a constant, so that it is seen to change; rounding stays between them."""
+    apart = abs(constant) * 1e-6 or 1e-12
+    edges = [constant - apart, constant + apart]
+    return edges if edges[0] < constant < edges[1] and all(map(math.isfinite, edges)) else []
 
 
 def _mean_std(finite: NDArray[np.float64]) -> tuple[float | None, float | None]:

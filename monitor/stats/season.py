@@ -33,10 +33,10 @@ def slot_seconds(spans_ns: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
     spans = np.array(spans_ns, np.int64).reshape(-1, 2)
     days, rest = np.divmod(spans[:, 1] - spans[:, 0], DAY_NS)
     begin = (spans[:, 0] % DAY_NS) / SLOT_NS
-    # Middles of a day before to a day after, so that a span over midnight needs no special case.
-    middles = np.arange(-SLOTS, 2 * SLOTS) + 0.5
+    # Middles of a day before to one after the last, so that a span over midnight needs no special case.
+    middles = np.arange(-SLOTS, 3 * SLOTS) + 0.5
     weight = _below(begin[:, None] + (rest / SLOT_NS)[:, None] - middles) - _below(begin[:, None] - middles)
-    on_slots = weight.reshape(len(spans), 3, SLOTS).sum(axis=1) + days[:, None]
+    on_slots = weight.reshape(len(spans), 4, SLOTS).sum(axis=1) + days[:, None]
     seconds: NDArray[np.float64] = on_slots * (SLOT_NS / 1e9)
     return seconds
 

@@ -6,7 +6,7 @@ import msgspec
 import numpy as np
 import pytest
 from drift_market import MINUTE_NS, PANES, Ticks
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.signal import lfilter
 
@@ -136,6 +136,8 @@ def test_values_are_counted_in_the_panes_that_hold_them():
 
 @settings(max_examples=50)
 @given(st.integers(-(10**15), 10**18), st.integers(0, 3 * DAY_NS))
+@example(-1, 2 * DAY_NS - 2)
+@example(-1, DAY_NS - 1)
 def test_a_span_weighs_on_the_clock_as_straight_lines_between_the_middles_do(begin, length):
     weights = slot_seconds([(begin, begin + length)])[0]
     assert weights.sum() == pytest.approx(length / 1e9, rel=1e-9, abs=1e-6)

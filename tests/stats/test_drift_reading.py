@@ -63,6 +63,15 @@ def test_constant_against_the_same_constant_is_nothing():
     assert (reading.psi, reading.psi_excess, reading.ks, reading.ks_bound) == (0.0, 0.0, 0.0, 1.0)
 
 
+def test_a_constant_that_changes_is_drift():
+    frozen = freeze(np.full(5_000, 2.5), ts_ns=np.arange(5_000) * 10**9)
+    live = np.full(600, 2.5)
+    live[:300] = 2.6
+    reading = read(frozen, live)
+    assert reading.psi_excess > 1
+    assert reading.ks == 0.5
+
+
 def test_missing_values_are_drift_by_every_measure_of_psi(calm):
     live = np.random.default_rng(2).integers(0, 8_192, 7_200).astype(float)
     live[: 7_200 * 19 // 20] = np.nan

@@ -13,6 +13,7 @@ ugly = st.lists(
 )
 
 
+@pytest.mark.filterwarnings("ignore:divide by zero")
 @given(ugly, ugly)
 def test_exact_distance_equals_scipy_on_ties_infinities_and_missing_values(first, second):
     first, second = np.array(first, np.float64), np.array(second, np.float64)

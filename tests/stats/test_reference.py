@@ -64,6 +64,20 @@ def test_a_smallest_value_that_is_most_of_the_data_is_the_first_bin():
     assert min(frozen.counts) > 0
 
 
+@pytest.mark.parametrize("constant", [0.0, 2.5, -1e-300, 1e300])
+def test_a_constant_is_seen_to_change_but_not_by_rounding(constant):
+    frozen = freeze(np.full(1_000, constant))
+    assert frozen.counts == (0, 1_000, 0)
+    noisy = [constant, np.nextafter(constant, -np.inf), np.nextafter(constant, np.inf)]
+    assert frozen.bins(np.array(noisy)).tolist() == [1, 1, 1]
+    moved = [constant - abs(constant) - 1, -np.inf, constant + abs(constant) / 2 + 1, np.inf]
+    assert frozen.bins(np.array(moved)).tolist() == [0, 0, 2, 2]
+
+
+def test_a_constant_at_the_end_of_the_floats_has_one_bin():
+    assert freeze(np.full(10, np.finfo(float).max)).counts == (10,)
+
+
 def test_neighbouring_floats_are_told_apart():
     values = [1.0]
     for _ in range(5):

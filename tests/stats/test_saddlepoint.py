@@ -60,6 +60,7 @@ def test_falls_with_x_and_knows_neither_unit_nor_padding(weights, times, dof, un
     assert one([0.0, *weights, 0.0], x, dof) == pytest.approx(p, rel=1e-9, abs=1e-300)
 
 
+@pytest.mark.filterwarnings("ignore::scipy.integrate.IntegrationWarning")
 def test_passes_smoothly_through_the_mean_where_the_formula_is_nought_by_nought():
     weights = [5.0, 2.0, 1.0]
     near = [one(weights, 8 + step) for step in (-1e-3, -1e-6, 0.0, 1e-6, 1e-3)]
