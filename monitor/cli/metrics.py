@@ -104,13 +104,22 @@ def entry(family: Family, told: set[Any]) -> Iterator[str]:
     if family.stream:
         facts.append(f"needs the topic `{family.stream}`")
     yield "; ".join(facts) + f". Prometheus: `{metric_name(family)}` ({metric_type(family)})."
+    known = [f"`{_name(statistic)}`" for statistic in family.made_of if statistic in told]
     for statistic in family.made_of:
-        yield ""
-        if statistic in told:
-            yield f"Computed by `{statistic.__name__}`, see above."
-        else:
+        if statistic not in told:
             told.add(statistic)
+            yield ""
+            yield f"**{_name(statistic)}.**"
             yield from _docstring(statistic)
+    if known:
+        yield ""
+        yield f"See above: {', '.join(known)}."
+
+
+def _name(statistic: Any) -> str:
+    """In words: `share_interval` -> `share interval`, `LatencyHistogram` as it is."""
+    name: str = statistic.__qualname__.split("<locals>.")[-1]
+    return name if name[0].isupper() else name.replace("_", " ")
 
 
 def _docstring(statistic: Any) -> Iterator[str]:

@@ -1,0 +1,50 @@
+"""`metrics`: every metric explains itself, and the document is what the code says."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from monitor.cli.metrics import handbook, metrics
+from monitor.engine.catalogue import FAMILIES
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
+
+
+def run(*args: str):
+    app = typer.Typer()
+    app.command()(metrics)
+    return CliRunner().invoke(app, args)
+
+
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f.of is not None], ids=lambda f: f.name)
+def test_a_metric_names_what_explains_it(family):
+    assert family.made_of
+    assert all(inspect.getdoc(statistic) for statistic in family.made_of)
+
+
+def test_the_document_is_what_the_code_says():
+    assert DOCUMENT.read_text() == handbook(), "shadow-monitor metrics --write docs/metrics.md"
+
+
+def test_a_stale_document_is_found(tmp_path):
+    page = tmp_path / "metrics.md"
+    assert run("--write", str(page)).exit_code == 0
+    assert run("--check", str(page)).exit_code == 0
+    page.write_text(page.read_text() + "more\n")
+    assert run("--check", str(page)).exit_code == 1
+
+
+def test_one_metric_is_explained_and_an_unknown_one_suggested():
+    told = run("kendall_tau")
+    assert told.exit_code == 0
+    assert "Knight" in told.output
+    refused = run("kendal")
+    assert refused.exit_code == 2
+    assert "kendall_tau" in refused.output
+    listed = run()
+    assert listed.output.count("\n") == len(FAMILIES)
