@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from monitor.engine.drift_rules import DriftRules
+from monitor.engine.equity import EquitySequences
 from monitor.engine.family import Family, Labels, Metric
 from monitor.engine.measures import (
     agreement,
@@ -59,6 +60,7 @@ from monitor.stats.roc import area_under_curve
 from monitor.stats.significance import significant
 from monitor.stats.slots import Slots
 from monitor.stats.staleness import Staleness
+from monitor.trading.performance import difference
 
 GROUPS = (latency, errors, agreement, drift, prediction_drift, store, sequences, skill, labelled_rows)
 
@@ -157,10 +159,10 @@ FAMILIES: tuple[Family, ...] = (
     Family("loss_change", ("role",), "count", "nobody", 0, "Changes of level of the shadow's mean loss less the active's, found in the window by ADWIN.", sequences.loss_change, kinds=("class", "probability", "return"), stream="outcomes", made_of=(ChangeDetector,)),
     Family("serve_latency_change", (), "count", "nobody", 0, "Changes of level of production's mean log latency, found in the window by ADWIN.", sequences.serve_latency_change, made_of=(ChangeDetector,)),
     Family("inference_latency_change", ("role",), "count", "nobody", 0, "Changes of level of a role's mean log latency, found in the window by ADWIN.", sequences.inference_latency_change, made_of=(ChangeDetector,)),
-    Family("equity", ("fills", "role"), "money", "deployment", 0, "Cash plus quantity x mark of a book, all tasks marked at one instant.", None, windowed=False),
-    Family("pnl_after_costs", ("fills", "role"), "money", "deployment", 0, "Change of equity since the window began, transfers left out.", None),
-    Family("drawdown", ("fills", "role"), "fraction", "deployment", 0, "(high-water mark - E) / high-water mark; E = capital + P&L since the window began.", None),
-    Family("model_effect", ("role",), "money", "shadow", 0, "P&L of the shadow's paper book minus that of the active's.", None),
+    Family("equity", ("fills", "role"), "money", "deployment", 0, "Cash plus quantity x mark of a book, all tasks marked at one instant.", None, windowed=False, made_of=(EquitySequences.equity,)),
+    Family("pnl_after_costs", ("fills", "role"), "money", "deployment", 0, "Change of equity since the window began, transfers left out.", None, made_of=(EquitySequences.profit,)),
+    Family("drawdown", ("fills", "role"), "fraction", "deployment", 0, "(high-water mark - E) / high-water mark; E = capital + P&L since the window began.", None, made_of=(EquitySequences.drawdown,)),
+    Family("model_effect", ("role",), "money", "shadow", 0, "P&L of the shadow's paper book minus that of the active's.", None, made_of=(difference,)),
 )  # fmt: skip
 """Every metric there is, in the order of the report."""
 
