@@ -50,9 +50,9 @@ class Ticks:
             yield day
 
     def reference(self, rng: np.random.Generator, days: int = 7) -> Distribution:
-        """What `freeze` makes of so many days, but for edges from the first alone: to sort all takes long."""
+        """What `freeze` makes of so many days, but for edges from part of the first: sorting takes long."""
         cells = list(self.days(rng, days))
-        first = freeze(cells[0].astype(np.float64))
+        first = freeze(cells[0][:: self.rate].astype(np.float64))
         panes = np.concatenate([self.panes(day, first) for day in cells])
         counts = panes.sum(axis=0).tolist()
         return msgspec.structs.replace(
@@ -87,10 +87,11 @@ def looks(
     readers: dict[int, DriftReader] = {}
     for minute in np.unique(ends % PANES).tolist():
         places = np.flatnonzero(ends % PANES == minute)
-        reader = readers.setdefault(places.size, DriftReader([distribution] * places.size))
+        if places.size not in readers:
+            readers[places.size] = DriftReader([distribution] * places.size)
         end_ns = (PANES + minute) * MINUTE_NS
         counts = total[ends[places]] - total[ends[places] - window]
-        read = reader.read(counts, [(end_ns - window * MINUTE_NS, end_ns)])
+        read = readers[places.size].read(counts, [(end_ns - window * MINUTE_NS, end_ns)])
         for place, reading in zip(places.tolist(), read, strict=True):
             readings[place] = reading
     return ends, readings
