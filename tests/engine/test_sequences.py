@@ -377,3 +377,26 @@ def test_means_that_are_not_finite_never_reach_a_detector():
     values = told(House(rules=()), rows, END, steps=3).values
     [estimate] = [v.estimate for v in values if v.name == "prediction_gap_change" and v.window == 60 * S]
     assert estimate.value in (None, 0)
+
+
+def test_a_jump_of_latency_is_a_change_of_serving_and_of_nothing_else():
+    rows = made_up(11, seconds=200, n=3000, fills=0)
+    rng = np.random.default_rng(5)
+    rows.features["served"][:] = 1
+    slow = np.where(rows.features["eff"] > START + 120 * S, 3, 1)
+    rows.features["served_latency"][:] = (slow * 5 * MS * rng.lognormal(0, 0.5, 3000)).astype(np.int64)
+    for scores in rows.scores.values():
+        scores.status[:] = ScoreStatus.OK
+        scores.latency[:] = (MS * rng.lognormal(0, 0.5, 3000)).astype(np.int64)
+        scores.value[:] = rng.normal(size=3000)
+    found = {
+        (v.name, v.labels): v.estimate
+        for v in told(LIGHT, rows, START + 200 * S + 1, steps=3).values
+        if v.name.endswith("_change") and v.window == 300 * S and v.name != "loss_change"
+    }
+    assert {key: estimate.value for key, estimate in found.items()} == {
+        ("serve_latency_change", ()): 1,
+        ("inference_latency_change", (("role", "active"),)): 0,
+        ("inference_latency_change", (("role", "shadow"),)): 0,
+        ("prediction_gap_change", (("role", "shadow"),)): 0,
+    }

@@ -14,6 +14,7 @@ from scipy.signal import lfilter
 
 from monitor.errors import StateError
 from monitor.stats.change_detection import CALIBRATION, KEPT, ChangeDetector, available
+from monitor.stats.histogram import LatencyHistogram
 
 DELTA = 0.002
 
@@ -124,3 +125,14 @@ def test_river_is_imported_only_where_a_detector_has_a_scale():
     said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert said.split() == ["False", "False"]
     assert available()
+
+
+def test_the_mean_log_of_a_histogram_is_that_of_its_latencies_within_a_hundredth():
+    latencies = (np.random.default_rng(6).lognormal(-6, 2, 5000) * 1e9).astype(np.int64).clip(1_000, 10**11)
+    histogram = LatencyHistogram(())
+    assert math.isnan(histogram.mean_log())
+    histogram.update(latencies)
+    assert histogram.mean_log() == pytest.approx(np.log(latencies / 1e9).mean(), abs=0.01)
+    other = LatencyHistogram(())
+    other.update(np.empty(0, np.int64), timeouts=3)
+    assert other.mean_log() == pytest.approx(math.log(100))
