@@ -35,11 +35,14 @@ SUFFIXES = {
     "sigma": "",
     "probability": "",
     "prediction": "",
-    "bps": "",
+    "bps": "_ratio",
     "squared probability": "",
     "money": "",
 }
 """By unit of the catalogue; money is in the currency that `deployment_info` names."""
+
+BPS = 10_000
+"""Basis points are no base unit: metrics in them are shown as ratios, without `_bps` in the name."""
 
 PHASES = {
     Phase.INACTIVE: 0,
@@ -140,7 +143,8 @@ class Page:
 
     def metric(self, family: Family, labels: Mapping[str, str], value: float) -> None:
         """A sample of a metric of the catalogue."""
-        self._add(metric_name(family), metric_type(family), family.meaning, "", labels, value)
+        shown = value / BPS if family.unit == "bps" else value
+        self._add(metric_name(family), metric_type(family), family.meaning, "", labels, shown)
 
     def _add(
         self, name: str, kind: str, meaning: str, ending: str, labels: Mapping[str, str], value: float
@@ -153,7 +157,8 @@ class Page:
 
 def metric_name(family: Family) -> str:
     """The Prometheus name of a metric: `drawdown`, a fraction -> `shadow_monitor_drawdown_ratio`."""
-    return PREFIX + family.name + SUFFIXES[family.unit]
+    name = family.name.replace("_bps", "") if family.unit == "bps" else family.name
+    return PREFIX + name + SUFFIXES[family.unit]
 
 
 def metric_type(family: Family) -> str:

@@ -112,6 +112,15 @@ def test_money_is_shown_in_units_of_the_currency():
     assert printed.get("deployment_info", currency="USD", policy="demo") == 1
 
 
+def test_basis_points_are_shown_as_ratios_but_beside_their_threshold():
+    role = (("role", "active"),)
+    about = rule(metric="net_edge_bps", labels=role, threshold=1.0)
+    printed = Printed(value("net_edge_bps", 2.5, role), rules=((about, Phase.FIRING),))
+    assert printed.get("net_edge_ratio", role="active", window="300") == 0.00025
+    assert printed.get("rule_value", rule="r", role="active", window="300") == 2.5
+    assert printed.get("rule_threshold", rule="r", role="active", window="300") == 1.0
+
+
 @pytest.mark.parametrize("status", [s for s in Status if s is not Status.OK])
 def test_a_value_that_is_not_ok_is_an_absent_series(status):
     printed = Printed(
