@@ -20,7 +20,8 @@ def net_edges(prediction: Floats, neutral: float, returns: Floats, cost_bps: flo
     that of a round trip. All predictions of the window, exact, not a sample. Interval and `t` in `extra`: by
     Newey-West over panes with a lag of ceil((lag + h) / pane), never narrower than of independent rows; where
     panes are too few for that, from their scatter (`mean_interval`). `breakeven_cost_bps` in `extra`: the
-    cost at which the edge is 0.
+    cost at which the edge is 0; `left_out`: predictions without a return, since a mid was missing, or doubled
+    or halved, which comes of a bad tick.
 
     >>> net_edges(np.array([0.7, -0.1, 0.0]), 0.0, np.array([0.001, 0.0005, 0.01]), 2.0).tolist()
     [8.0, -7.0]

@@ -167,7 +167,7 @@ def test_returns_are_the_same_for_any_batches_and_restarts(seed, cuts, restarts)
 def test_a_return_is_of_the_mids_as_of_two_instants():
     fresh = fresh_forward()
     eff = [START, START + 10 * MS, START + 50 * MS, START + 2050 * MS, START + 2051 * MS]
-    rows = features(eff, [7, 8, 7, 7, 7], [99, 49, 101, 109, 299], [101, 51, 103, 111, 301])
+    rows = features(eff, [7, 8, 7, 7, 7], [99, 49, 101, 109, 149], [101, 51, 103, 111, 151])
     steps = [(START, batch(rows.take(slice(3)), [1.0, 2.0, 3.0]))]
     steps += [(eff[3], batch(rows.take(slice(3, None)), [4.0, 5.0])), (START + 9 * S, None)]
     forward = Forward((2 * S,), 50 * MS, 0.5, 100, 2, 0.5, S)
@@ -176,9 +176,22 @@ def test_a_return_is_of_the_mids_as_of_two_instants():
     assert (at, name) == (START + 3 * S, derived(2 * S))
     # 102 as of 50 ms, when its quote came; 110 as of 2050 ms; the other symbol never moved.
     assert columns["value/active"] == [1.0, 2.0, 3.0]
-    assert columns["return"] == [(110 - 102) / 102, 0.0, (300 - 102) / 102]
+    assert columns["return"] == [(110 - 102) / 102, 0.0, (150 - 102) / 102]
     assert columns["leads"] == [True, True, False]
     assert columns["slot"] == [START] * 3
+
+
+def test_a_bad_tick_gives_no_return_and_moves_nothing_else():
+    fresh = fresh_forward()
+    eff = START + np.arange(0, 30) * 200 * MS
+    middle = np.full(30, 100.0)
+    middle[11] = 1_000_000.0
+    rows = features(eff, np.ones(30), middle * 0.9999, middle * 1.0001)
+    steps = [*cut(rows, np.ones(30), []), (START + 60 * S, None)]
+    said, _ = passed(fresh(), fresh, steps, set())
+    found = [r for _, name, c in said if name == derived(2 * S) for r in c["return"]]
+    assert sum(np.isnan(found)) == 2, "that of the prediction at the tick, and of the one that ends there"
+    assert np.nanmax(np.abs(found)) == 0.0
 
 
 def test_neither_last_trades_nor_crossed_one_sided_wide_or_stale_quotes_are_mids():

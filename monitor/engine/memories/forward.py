@@ -19,8 +19,9 @@ from monitor.engine.skill_rules import Forward
 from monitor.errors import StateError
 from monitor.wire.table import Table
 
-FARTHEST = 1e3
-"""A mid that goes a thousandfold within a horizon is no quote: there is no return."""
+FARTHEST = 2.0
+"""A mid that doubles or halves within a horizon comes of a bad tick: there is no return. One among ten
+thousand moves a mean by 1 bp at most."""
 
 RECORDS_PER_SPAN = 64
 """State records over the time that a prediction waits: one slice of time each."""
@@ -147,8 +148,9 @@ class ForwardReturns:
 
     def _pairs(self, rows: Table, place: int) -> Table:
         with np.errstate(over="ignore", invalid="ignore"):
-            returns = (rows[f"mid/{place}"] - rows["mid/0"]) / rows["mid/0"]
-        returns[np.abs(returns) > FARTHEST] = np.nan
+            begin, end = rows["mid/0"], rows[f"mid/{place}"]
+            wild = (end > FARTHEST * begin) | (begin > FARTHEST * end)
+            returns = np.where(wild, np.nan, (end - begin) / begin)
         eff = rows["eff"]
         columns = {name: rows[name] for name in ("sample_key", "ts", "symbol_key", "leads")}
         columns |= {f"value/{role}": rows[f"value/{role}"] for role in self._roles}
