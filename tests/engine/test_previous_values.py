@@ -9,13 +9,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.engine.memories.previous import DERIVED, FORGOTTEN_NS, Previous
+from monitor.engine.memories import previous
+from monitor.engine.memories.previous import DERIVED, FORGOTTEN_HOURS, HOUR_NS, Previous
 from monitor.engine.scope import Batch
 from monitor.errors import StateError
 from monitor.stats.staleness import Staleness
 from monitor.wire.table import Table
 
 S = 10**9
+DAY = 86_400 * S
 
 
 def rows(values, symbols, times):
@@ -49,7 +51,7 @@ def plainly(table):
     out = np.zeros((4, width), object)
     last = {}
     for row, symbol, t in zip(values, symbols, times, strict=True):
-        if symbol in last and t - last[symbol]["seen"] > FORGOTTEN_NS:
+        if symbol in last and t // HOUR_NS - last[symbol]["seen"] // HOUR_NS > FORGOTTEN_HOURS:
             del last[symbol]
         known = last.setdefault(symbol, {"seen": t})
         known["seen"] = t
@@ -79,7 +81,7 @@ streams = st.integers(1, 3).flatmap(
         st.tuples(
             st.lists(cell, min_size=width, max_size=width),
             st.integers(0, 3),
-            st.sampled_from([0, 1, S, 3_600 * S, FORGOTTEN_NS, FORGOTTEN_NS + 1]),
+            st.sampled_from([0, 1, S, HOUR_NS, DAY, DAY + HOUR_NS]),
         ),
         min_size=1,
         max_size=40,
@@ -93,7 +95,7 @@ def test_ugly_rows_count_as_a_plain_reading_counts_them(stream, cuts):
     values, symbols, steps = zip(*stream, strict=True)
     # A gap of a day cannot lie inside one evaluation slice: cut there.
     times = 10**18 + np.cumsum(steps)
-    gaps = [i for i, step in enumerate(steps) if step >= FORGOTTEN_NS]
+    gaps = [i for i, step in enumerate(steps) if step >= DAY]
     table = rows(values, symbols, times)
     assert read(fed(Previous(range(len(values[0]))), table, [*cuts, *gaps])) == plainly(table)
 
@@ -149,11 +151,25 @@ def test_memory_is_bounded_and_makes_room_for_new_symbols_after_a_day():
     assert sum(map(len, records.values())) < 600_000
     again = rows(np.ones((most + 10, width)), np.arange(most + 10), np.full(most + 10, S))
     assert fed(memory, again).compared(0) == most
-    late = rows(np.ones((20, width)), np.arange(20) + 10 * most, np.full(20, S + FORGOTTEN_NS + 1))
+    late = rows(np.ones((20, width)), np.arange(20) + 10 * most, np.full(20, S + DAY + HOUR_NS))
     fed(memory, late)
     assert fed(memory, late).compared(0) == 20
     gone = [key for key, data in memory.records().items() if data is None]
     assert len(gone) == most
+
+
+def test_beyond_its_bound_too_batches_change_nothing(monkeypatch):
+    monkeypatch.setattr(previous, "MAX_BYTES", 16 * 2 * 7)
+    rng = np.random.default_rng(9)
+    n = 2_000
+    # Slices of ten rows within a second, hours apart; symbols come and go, seven fit.
+    symbols = (rng.integers(0, 6, n) + np.arange(n) // 200 * 3 - rng.integers(0, 2, n) * 3).clip(0)
+    times = np.arange(n) // 10 * 3 * HOUR_NS + np.arange(n) % 10
+    table = rows(rng.integers(0, 2, (n, 2)).astype(float), symbols, times)
+    whole = fed(Previous(range(2)), table, range(0, n, 10))
+    assert 0 < whole.compared(0) < n - 33
+    for step in (1, 2, 5):
+        assert fed(Previous(range(2)), table, range(0, n, step)).to_bytes() == whole.to_bytes()
 
 
 @pytest.mark.parametrize("records", [{"00": b"short"}, {"no symbol": bytes(8 + 16 * 2)}])
@@ -165,7 +181,7 @@ def test_records_that_are_none_are_refused(records):
 def test_ages_of_years_stay_exact():
     memory, first = Previous((0,)), 10**18
     for day in range(800):
-        t = first + day * FORGOTTEN_NS
+        t = first + day * DAY
         many = fed(memory, rows(np.ones((600, 1)), [0] * 600, np.full(600, t)))
     assert many.mean_age_s(0) == 799 * 86_400
-    assert read(many)[3][0] == 600 * 799 * FORGOTTEN_NS
+    assert read(many)[3][0] == 600 * 799 * DAY

@@ -6,10 +6,12 @@ Derives counts and sums of ages; knows neither panes nor what is thought of a va
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.engine.memories.runs import Runs, filled
 from monitor.engine.scope import Batch
 from monitor.errors import StateError
 from monitor.stats.staleness import Staleness
@@ -18,21 +20,20 @@ from monitor.wire.table import Table
 DERIVED = "previous"
 """Derived rows, one for some rows of features: `counts`, (m, 5 x features), what `Staleness.update` takes."""
 
-FORGOTTEN_NS = 86_400 * 10**9
-"""A symbol not seen for a day begins anew: its last value says nothing of the feed any more."""
+HOUR_NS = 3_600 * 10**9
+FORGOTTEN_HOURS = 24
+"""A symbol not seen for a day begins anew: its last value says nothing of the feed any more. Counted in whole
+hours of the clock, so that all rows of an evaluation slice have one notion of it."""
 
 MAX_BYTES = 512 * 1024
-"""Of values and times in memory and state; symbols beyond are not remembered (nor compared) until others are
-forgotten: 1,000 symbols of 32 features."""
+"""Of values and times of a task, in memory and state: 1,000 symbols of 32 features. Those beyond are not
+remembered, nor compared, until others are forgotten; only then do rates depend on the number of tasks."""
 
 _ROWS = 512
 """Rows compared at a time, so that the arrays stay in the cache, and sums within 64 bits."""
 
 _NOWHERE = -1
 """The last place: of symbols that are not remembered; it never holds a value."""
-
-_LOW_BITS = np.int64(32)
-_LOW = np.int64((1 << 32) - 1)
 
 
 class Previous:
@@ -85,15 +86,16 @@ class Previous:
         """Parts of `Staleness` by column, one after the other, of at most 512 rows in order."""
         n = len(x)
         if (symbols == symbols[0]).all():
-            starts = np.zeros(1, np.int64)
+            starts = arrival = np.zeros(1, np.int64)
         else:
             # Radix sort is for short integers only; codes of symbols hardly ever pass 65,535.
             codes = symbols.astype(np.uint16) if symbols.max() < 1 << 16 else symbols
             order = np.argsort(codes, kind="stable")
             x, keys, t, codes = x.take(order, axis=0), keys[order], t[order], codes[order]
             starts = np.concatenate(([0], np.flatnonzero(codes[1:] != codes[:-1]) + 1))
+            arrival = order[starts]
         ends = np.concatenate((starts[1:], [n])) - 1
-        slots = self._slots_of(keys[starts].tolist(), t[starts])
+        slots = self._slots_of(keys[starts].tolist(), t[starts], arrival)
         before = self._values[slots]
         counts = np.zeros((len(Staleness.PARTS), self._width), np.int64)
         present, compared, frozen, old, young = counts
@@ -101,7 +103,7 @@ class Previous:
         changed = t[ends][:, None]
         nulls = missing if (missing := np.isnan(x)).any() else None
         if nulls is not None:
-            x, final = _filled(x, nulls, starts, ends, before)
+            x, final = filled(x, nulls, starts, ends, before)
             present -= _by_column(nulls)
             changed = np.where(nulls.ravel()[final], self._changed[slots], t[final // self._width])
         same = np.empty(x.shape, np.bool_)
@@ -113,12 +115,18 @@ class Previous:
             compared -= np.count_nonzero(unknown & ~np.isnan(last), axis=0)
         if nulls is not None:
             same &= ~nulls
+        if (lost := slots == _NOWHERE).any():
+            # Were they compared with each other, it would hang on which rows came together.
+            rows = np.repeat(lost, ends - starts + 1)
+            same[rows] = False
+            compared += np.count_nonzero(~np.isnan(last[lost]), axis=0)
+            compared -= np.count_nonzero(rows) if nulls is None else np.count_nonzero(~nulls[rows], axis=0)
         if same.any():
             still = np.flatnonzero(same.any(axis=0))
             same = same[:, still]
             frozen[still] = _by_column(same)
             was = self._changed[slots][:, still]
-            runs = _Runs(same, None if nulls is None else nulls[:, still], starts, t, was)
+            runs = Runs(same, None if nulls is None else nulls[:, still], starts, t, was)
             old[still], young[still] = runs.ages()
             changed = np.broadcast_to(changed, last.shape).copy()
             changed[:, still] = runs.changed(ends, changed[:, still])
@@ -126,24 +134,41 @@ class Previous:
         self._values[_NOWHERE] = np.nan
         return counts.ravel()
 
-    def _slots_of(self, keys: list[int], t: NDArray[np.int64]) -> NDArray[np.int64]:
-        """Places of symbols; those of one that is new, or was forgotten, hold no values yet."""
+    def _slots_of(
+        self, keys: list[int], t: NDArray[np.int64], arrival: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """Places of symbols; those of one that is new, or was forgotten, hold no values yet.
+
+        Where there is no room for all, those that came first have it.
+        """
         known = self._slots
         slots = np.array([known.get(key, _NOWHERE) for key in keys])
-        strange = np.flatnonzero(slots == _NOWHERE)
-        for i in strange.tolist():
-            slots[i] = self._new(keys[i], int(t.max()))
-        if strange.size:
-            keys = [key for key in keys if key in known]
-        self._dirty.update(keys)
-        late = t - self._seen[slots] > FORGOTTEN_NS
+        if (slots == _NOWHERE).any():
+            return self._with_new(keys, t, arrival)
+        late = _forgotten(self._seen[slots], t)
         if late.any():
             self._values[slots[late]] = np.nan
+        self._dirty.update(keys)
+        return slots
+
+    def _with_new(
+        self, keys: list[int], t: NDArray[np.int64], arrival: NDArray[np.int64]
+    ) -> NDArray[np.int64]:
+        """As if row came after row, since one that is forgotten makes room for one that is new."""
+        slots = np.empty(len(keys), np.int64)
+        for i in np.argsort(arrival).tolist():
+            slot = self._slots.get(keys[i])
+            if slot is None:
+                slot = self._new(keys[i], int(t[i]))
+            elif _forgotten(self._seen[slot], t[i]):
+                self._values[slot] = np.nan
+            slots[i], self._seen[slot] = slot, t[i]
+        self._dirty.update(key for key in keys if key in self._slots)
         return slots
 
     def _new(self, key: int, now: int) -> int:
         if len(self._slots) >= self._most:
-            self._forget(now - FORGOTTEN_NS)
+            self._forget(now)
         if len(self._slots) >= self._most:
             return _NOWHERE
         if not self._free:
@@ -162,8 +187,8 @@ class Previous:
         self._values[:old], self._changed[:old], self._seen[:old] = values[:old], changed[:old], seen[:old]
         self._free = list(range(size - 1, old - 1, -1))
 
-    def _forget(self, before: int) -> None:
-        for key in [key for key, slot in self._slots.items() if self._seen[slot] < before]:
+    def _forget(self, now: int) -> None:
+        for key in [key for key, slot in self._slots.items() if _forgotten(self._seen[slot], now)]:
             self._free.append(self._slots.pop(key))
             self._dirty.add(key)
 
@@ -202,106 +227,12 @@ class Previous:
         self._dirty.clear()
 
 
+def _forgotten(seen: Any, now: Any) -> Any:
+    """Whether what was last seen then is forgotten by now."""
+    return now // HOUR_NS - seen // HOUR_NS > FORGOTTEN_HOURS
+
+
 def _by_column(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
     """True ones by column, of fewer than 65,536 rows."""
     total: NDArray[np.int64] = np.add.reduce(flags.view(np.uint8), axis=0, dtype=np.uint16).astype(np.int64)
     return total
-
-
-def _filled(
-    x: NDArray[np.float64],
-    nulls: NDArray[np.bool_],
-    starts: NDArray[np.int64],
-    ends: NDArray[np.int64],
-    before: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Each null replaced by the symbol's value before it, NaN where there never was one.
-
-    And by symbol and column the place in `x`, flat, that its last value came from: that of the symbol's first
-    row, though null, where it is older than these rows.
-    """
-    x = x.copy()
-    x[starts] = np.where(nulls[starts], before, x[starts])
-    nulls = nulls.copy()
-    nulls[starts] = False
-    holes = nulls.ravel()
-    places = np.flatnonzero(holes)
-    index = np.zeros(x.size, np.int64)
-    index[places] = np.arange(places.size)
-    source = places - x.shape[1]
-    while (waiting := holes[source]).any():
-        # To where the row before has found its value, or looks for it: twice as far each time.
-        source[waiting] = source[index[source[waiting]]]
-    flat = x.reshape(-1)
-    flat[places] = flat[source]
-    final = ends[:, None] * x.shape[1] + np.arange(x.shape[1])
-    hollow = nulls[ends]
-    final[hollow] = source[index[final[hollow]]]
-    return x, final
-
-
-class _Runs:
-    """Runs of rows in which a value stands still, by column; what comes between two changes.
-
-    `same`, (n, columns), with at least one True: values that equal the one before; `nulls` of the same shape
-    are passed over. Rows are sorted by symbol, then time; symbols begin at `starts`. `t` (n,); `was`,
-    (symbols, columns), are the times of the last change before these rows.
-    """
-
-    def __init__(
-        self,
-        same: NDArray[np.bool_],
-        nulls: NDArray[np.bool_] | None,
-        starts: NDArray[np.int64],
-        t: NDArray[np.int64],
-        was: NDArray[np.int64],
-    ) -> None:
-        rows, self._columns = same.shape
-        self._rows, self._t, self._was = rows, t, was
-        self._stands = same if nulls is None else same | nulls
-        # By column, then row.
-        self._places = np.flatnonzero(self._stands.T.ravel())
-        row = self._places % rows
-        leads = np.zeros(rows, np.bool_)
-        leads[starts] = True
-        begins = leads[row]
-        begins[0] = True
-        begins[1:] |= self._places[1:] != self._places[:-1] + 1
-        self._first = np.flatnonzero(begins)
-        self._column, self._row = np.divmod(self._places[self._first], rows)
-        self._clock = t - t.min()
-        if nulls is None:
-            self._weights = np.diff(self._first, append=row.size)
-            self._passed = np.add.reduceat(self._clock[row], self._first)
-        else:
-            counts = same.T.ravel()[self._places].astype(np.int64)
-            self._weights = np.add.reduceat(counts, self._first)
-            self._passed = np.add.reduceat(counts * self._clock[row], self._first)
-        self._inherited = np.flatnonzero(leads[self._row])
-        self._symbol = np.searchsorted(starts, self._row[self._inherited], side="right") - 1
-
-    def ages(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Sum by column, over rows that are the same, of the time since the change, high and low 32 bits.
-
-        Sums of times since the first of these rows stay within int64; what lies before counts by product.
-        """
-        since = self._clock[self._row - 1]
-        since[self._inherited] = 0
-        high, low = (np.zeros(self._columns, np.int64) for _ in range(2))
-        np.add.at(low, self._column, self._passed - since * self._weights)
-        column, weights = self._column[self._inherited], self._weights[self._inherited]
-        before = self._t.min() - self._was[self._symbol, column]
-        np.add.at(high, column, (before >> _LOW_BITS) * weights)
-        np.add.at(low, column, (before & _LOW) * weights)
-        return high, low
-
-    def changed(self, ends: NDArray[np.int64], otherwise: NDArray[np.int64]) -> NDArray[np.int64]:
-        """By symbol and column when the value of its last row, at `ends`, changed; `otherwise` where that row
-        is itself a change."""
-        since = self._t[self._row - 1]
-        since[self._inherited] = self._was[self._symbol, self._column[self._inherited]]
-        symbols, columns = np.nonzero(self._stands[ends])
-        at = columns * self._rows + ends[symbols]
-        changed = otherwise.copy()
-        changed[symbols, columns] = since[np.searchsorted(self._places[self._first], at, side="right") - 1]
-        return changed
