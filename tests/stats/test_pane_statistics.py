@@ -17,11 +17,13 @@ from monitor.stats.counts import Counts
 from monitor.stats.cross_section import InstantSample
 from monitor.stats.exact_sums import ExactSums
 from monitor.stats.histogram import LagHistogram, LatencyHistogram
+from monitor.stats.moments import Moments, Scale
 from monitor.stats.pane_statistic import PaneStatistic
 from monitor.stats.parity import Parity, Tolerance
 from monitor.stats.reference import freeze
 from monitor.stats.sample import PairSample
 from monitor.stats.slots import Slots
+from monitor.stats.staleness import Staleness
 
 BINNER = Binner([freeze(np.arange(100.0)), freeze(np.random.default_rng(25).standard_cauchy(2_000))])
 
@@ -74,7 +76,14 @@ def feed_probabilities(statistic, rows):
     statistic.update(rows / 1e6, (rows % 2).astype(np.float64))
 
 
+def feed_staleness(statistic, rows):
+    ones = np.ones_like(rows)
+    statistic.update(np.column_stack((ones, ones, rows % 2, rows % 2 * 5, rows * 4_000)))
+
+
 STATISTICS = {
+    "moments": (Moments, Scale([10.0, -5.0], [1e3, 0.0]), feed_bins),
+    "staleness": (Staleness, 1, feed_staleness),
     "counts": (Counts, ("even", "odd", "never"), feed_counts),
     "histogram": (LatencyHistogram, (0, 5_000, 10**8), feed_histogram),
     "lags": (LagHistogram, (0, 10**8), lambda statistic, rows: statistic.update(rows * 7_919 - 10**9)),
