@@ -76,13 +76,18 @@ def feed_probabilities(statistic, rows):
     statistic.update(rows / 1e6, (rows % 2).astype(np.float64))
 
 
+def feed_moments(statistic, rows):
+    special = np.array([np.nan, np.inf, 1e300])
+    statistic.update(np.column_stack((rows / 7.0, np.where(rows % 10 < 3, special[rows % 3], -5.0))))
+
+
 def feed_staleness(statistic, rows):
     ones = np.ones_like(rows)
     statistic.update(np.column_stack((ones, ones, rows % 2, rows % 2 * 5, rows * 4_000)))
 
 
 STATISTICS = {
-    "moments": (Moments, Scale([10.0, -5.0], [1e3, 0.0]), feed_bins),
+    "moments": (Moments, Scale([10.0, -5.0], [1e3, 0.0]), feed_moments),
     "staleness": (Staleness, 1, feed_staleness),
     "counts": (Counts, ("even", "odd", "never"), feed_counts),
     "histogram": (LatencyHistogram, (0, 5_000, 10**8), feed_histogram),
