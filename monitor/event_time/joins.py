@@ -234,6 +234,8 @@ class _Events:
         named: list[tuple[Table, NDArray[np.int64]]] = []
         for after in (False, True):
             asked = np.flatnonzero(alone) if after else np.arange(waited, len(keys))
+            # By key, so that neighbours in memory are looked at one after the other.
+            asked = asked[np.argsort(keys[asked])]
             for number, run in self._search(eff[asked], window, after=after):
                 at = (_first_after if after else _last_before)(run, keys[asked], since[asked])
                 if at is None:
