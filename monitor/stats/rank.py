@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import stdtrit
 
 from monitor.stats.estimate import Estimate, Status
-from monitor.stats.intervals import Z_95
 from monitor.stats.kendall import small_variance, taus
 from monitor.stats.ranks import LEAST_PAIRS, Ranks
 from monitor.stats.sample import WindowSample
@@ -64,10 +64,13 @@ def rank_correlation(sample: WindowSample, from_ns: int, to_ns: int, *, pooled: 
     is constant on a side: `unknown`, since agreement with a constant is neither good nor bad.
 
     `n_eff`: pairs less their dependence in time within symbols (`effective_size` of the influence of each
-    pair); pooled, a level that a symbol keeps is such a dependence. Interval: 95 %, by Fisher's z with
-    variance `(1 + rho^2/2) / (n - 3 s)` for s symbols (Bonett and Wright, Psychometrika 65, 2000) times n /
-    n_eff; none at rho = +-1 or n <= 3 s. `extra`: `standard_error` = `(1 - rho^2)` times that of z; `exact`
-    (nothing was cut); `scope`, `pairs_seen`, `non_finite`, `symbols`, `symbols_left_out`, `pairs_left_out`.
+    pair); pooled, a level that a symbol keeps is such a dependence. Interval: 95 %, on Fisher's scale, with
+    the larger of the variance of normal pairs, `(1 + rho^2/2) / (n - 3 s)` for s symbols (Bonett and
+    Wright, Psychometrika 65, 2000), and that of the influences, `sum(x_i^2) / (n (1 - rho^2))^2`, which
+    holds for any distribution; times n / n_eff, with Student's t of n_eff - 2 degrees of freedom. It covers
+    the truth in 90 of 100 where n_eff is 20 to 30, in 95 where it is hundreds; none at rho = +-1, n <= 3 s
+    or n_eff <= 2. `extra`: `standard_error` = `(1 - rho^2)` times that of z; `exact` (nothing was cut);
+    `scope`, `pairs_seen`, `non_finite`, `symbols`, `symbols_left_out`, `pairs_left_out`.
     """
     ranks = sample.ranks(pooled=pooled)
     values, used, found = rhos(ranks), ranks.ordered, None
@@ -77,7 +80,8 @@ def rank_correlation(sample: WindowSample, from_ns: int, to_ns: int, *, pooled: 
         rho = math.fsum(m * values[s] for m, s in zip(sizes, used, strict=True)) / n
         z_error, freedom = None, n - 3 * len(used)
         if freedom > 0 and abs(rho) < 1.0:
-            z_error = math.sqrt((1 + rho * rho / 2) / freedom * n / n_eff)
+            seen = math.fsum((ranks.influence**2).tolist()) / (n * (1 - rho * rho)) ** 2
+            z_error = math.sqrt(max((1 + rho * rho / 2) / freedom, seen) * n / n_eff)
         found = _Agreement(rho, n, n_eff, len(used), z_error)
     return _estimate(found, sample, ranks, from_ns, to_ns, pooled=pooled)
 
@@ -91,7 +95,7 @@ def kendall_tau(sample: WindowSample, from_ns: int, to_ns: int) -> Estimate:
 
     `n_eff`: as that of rho. Interval: 95 %, on Fisher's scale with the variance of `taus`,
     distribution-free and right under ties, summed over symbols by `(n_s / n)^2`, over `(1 - tau^2)^2`,
-    times n / n_eff; none at tau = +-1. Of symbols with fewer than 30 pairs each
+    times n / n_eff, and Student's t as for rho; none at tau = +-1. Of symbols with fewer than 30 pairs each
     has at least the variance that the average has. `extra` as of rho; formula and sources at `kendall`.
     """
     ranks = sample.ranks(pooled=False)
@@ -129,8 +133,11 @@ def _estimate(
     low = high = None
     if found.z_error is not None:
         extra["standard_error"] = (1 - found.value**2) * found.z_error
-        centre, reach = math.atanh(found.value), Z_95 * found.z_error
-        low, high = math.tanh(centre - reach), math.tanh(centre + reach)
+        if found.n_eff > 2:
+            # The spread is estimated from as many independent pairs as there are.
+            reach = float(stdtrit(found.n_eff - 2, 0.975)) * found.z_error
+            centre = math.atanh(found.value)
+            low, high = math.tanh(centre - reach), math.tanh(centre + reach)
     return Estimate(
         value=found.value,
         n=found.n,

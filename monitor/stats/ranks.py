@@ -74,23 +74,37 @@ class Ranks:
     @cached_property
     def effective(self) -> float:
         """Pairs of the ordered groups, less their dependence on those before them in their group."""
-        return effective_size(self._influence())
+        return effective_size(self.influence)
 
-    def _influence(self) -> NDArray[np.float64]:
-        """How much each pair of the ordered groups moves their Spearman's rho, in the order of the columns.
+    @cached_property
+    def influence(self) -> NDArray[np.float64]:
+        """How much each pair of the ordered groups moves its group's Spearman's rho, in the columns' order.
 
-        `A_i B_i + sum_j sign(a_j - a_i) B_j + sum_j sign(b_j - b_i) A_j`, less the group's mean, over the
-        group's scale, A and B centred: the first-order (Hajek) projection, of which rho is the mean
-        (Hoeffding, Ann. Math. Statist. 19, 1948).
+        `x_i = R_ab / S_ab - rho / 2 (R_aa / S_aa + R_bb / S_bb)`, where `R_uv = U_i V_i + sum_j sign(u_j -
+        u_i) V_j + sum_j sign(v_j - v_i) U_j`, U and V centred ranks, S the scales: the first-order (Hajek)
+        projection, `rho - E(rho) = sum(x_i) / n`, ties included. Source: Hoeffding, Ann. Math. Statist. 19
+        (1948).
         """
         a, b = self.centred(self.a), self.centred(self.b)
-        raw = (a * b + _pull(self.a, b) + _pull(self.b, a)).astype(np.float64)
-        scale = np.array(self.sums(a * a), np.float64) * np.array(self.sums(b * b), np.float64)
-        scale = np.sqrt(scale) / self.sizes
-        means = np.array(self.sums(a * b), np.float64) * 3 / self.sizes
+        pull_a, pull_b = _pull(self.a, a), _pull(self.b, b)
+        both = a * b + _pull(self.a, b) + _pull(self.b, a)
+        products, squares_a, squares_b = (
+            np.array(self.sums(column), np.float64) for column in (a * b, a * a, b * b)
+        )
         chosen = np.isin(self.group, self.ordered)
         group = self.group[chosen]
-        moved: NDArray[np.float64] = (raw[chosen] - means[group]) / scale[group]
+        scale = np.sqrt(squares_a * squares_b)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            rho = products / scale
+            of_both, of_a, of_b = (
+                (self.sizes * factor)[group] * column[chosen]
+                for factor, column in (
+                    (1 / scale, both),
+                    (rho / (2 * squares_a), a * a + 2 * pull_a),
+                    (rho / (2 * squares_b), b * b + 2 * pull_b),
+                )
+            )
+        moved: NDArray[np.float64] = of_both - of_a - of_b
         return moved
 
     @staticmethod
