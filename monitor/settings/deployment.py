@@ -123,7 +123,7 @@ class SampleSettings(Section):
     ks_features: Annotated[tuple[Name, ...], AfterValidator(_once)] = ()
     """Features whose KS statistic is exact on a sample of values; the reference must hold a sample of each
     (`baseline --sample FEATURE`)."""
-    ks_k: Whole = Field(default=5_000, ge=100)
+    ks_k: Whole = Field(default=2_000, ge=100)
     """Values kept for each of them, per window."""
 
 
