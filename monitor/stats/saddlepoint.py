@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy import special
 
 _STEPS = 60
-_CLOSE = 1e-9
+_CLOSE = 1e-6
 """Of the distance to the pole; the answer is flat about the saddlepoint, so it errs by the square of this."""
 
 _NEAR_MEAN = 1e-3

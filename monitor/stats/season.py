@@ -7,6 +7,7 @@ is expected of a window moves smoothly with its place in the day. Knows nothing 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,15 +31,25 @@ def slot_seconds(spans_ns: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
     >>> [round(s) for s in (*hour[:4], hour[-1])]
     [1575, 1575, 225, 0, 225]
     """
-    spans = np.array(spans_ns, np.int64).reshape(-1, 2)
-    days, rest = np.divmod(spans[:, 1] - spans[:, 0], DAY_NS)
-    begin = (spans[:, 0] % DAY_NS) / SLOT_NS
-    # Middles of a day before to one after the last, so that a span over midnight needs no special case.
-    middles = np.arange(-SLOTS, 3 * SLOTS) + 0.5
-    weight = _below(begin[:, None] + (rest / SLOT_NS)[:, None] - middles) - _below(begin[:, None] - middles)
-    on_slots = weight.reshape(len(spans), 4, SLOTS).sum(axis=1) + days[:, None]
-    seconds: NDArray[np.float64] = on_slots * (SLOT_NS / 1e9)
+    seconds = np.empty((len(spans_ns), SLOTS))
+    for row, (begin, end) in enumerate(spans_ns):
+        days, rest = divmod(end - begin, DAY_NS)
+        seconds[row] = _on_slots(begin % DAY_NS, rest)
+        if days:
+            seconds[row] += days * (SLOT_NS / 1e9)
     return seconds
+
+
+@lru_cache(maxsize=4096)
+def _on_slots(begin_ns: int, length_ns: int) -> NDArray[np.float64]:
+    """Seconds on each slot, (slots,), of a span under a day; kept, as the panes of a window come again."""
+    begin = begin_ns / SLOT_NS
+    # Middles of a day before to one after the last, so that a span over midnight needs no special case.
+    middles = np.arange(-SLOTS, 3 * SLOTS, dtype=np.float64) + 0.5
+    weight = _below(begin + length_ns / SLOT_NS - middles) - _below(begin - middles)
+    on_slots = np.asarray(weight.reshape(4, SLOTS).sum(axis=0) * (SLOT_NS / 1e9), np.float64)
+    on_slots.flags.writeable = False
+    return on_slots
 
 
 def _below(x: NDArray[np.float64]) -> NDArray[np.float64]:
