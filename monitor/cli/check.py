@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.table import Table
 
 from monitor.cli.configuration import BAD_CONFIGURATION, known_metrics, load_configuration, show_problems
-from monitor.daemon.references import unfit
+from monitor.daemon.references import never_judged, unfit
 from monitor.daemon.sequence_scope import sequence_problems
-from monitor.daemon.skill_scope import sentences, unmeasurable
+from monitor.daemon.skill_scope import sentences, skill_problems, unmeasurable
 from monitor.errors import ArtifactError, ConfigError, Problem
 from monitor.models.artifact import load_artifact
 from monitor.models.model import Model
@@ -43,7 +43,7 @@ def check(
     if files.problems:
         _refuse(console, config, files.problems)
     for name, deployment in settings.deployments.items():
-        console.print(_summary(name, deployment, settings, files.models[name]))
+        console.print(_summary(name, deployment, settings, files.models[name], files.references[name]))
     console.print(f"{config}: fine", style="green")
 
 
@@ -92,6 +92,7 @@ class _Files:
         self.problems: list[Problem] = []
         self.models: dict[str, dict[str, Model]] = {}
         """By deployment, then by key under `models`."""
+        self.references: dict[str, Reference | None] = {}
 
     def check(self) -> None:
         """Load everything; what fails goes to `problems`."""
@@ -116,6 +117,7 @@ class _Files:
                 reference = self._loaded(f"{at}.reference", load_reference, deployment.reference)
                 if reference is not None:
                     self._check_reference(at, deployment, reference, self.models[name])
+            self.references[name] = reference
             self._check_sequences(at, deployment, reference, self.models[name])
             self._check_outputs(at, deployment, self.models[name])
 
@@ -142,7 +144,11 @@ class _Files:
         if "active" not in models:
             return
         running = {key: model.artifact.sha256 for key, model in models.items() if key != "previous"}
-        for key, *rest in sequence_problems(deployment, models["active"].manifest, running, reference):
+        active = models["active"].manifest
+        for key, *rest in (
+            *sequence_problems(deployment, active, running, reference),
+            *skill_problems(deployment, active),
+        ):
             self._problem(f"{at}.{key}", *rest)
 
     def _check_outputs(self, at: str, deployment: Deployment, models: dict[str, Model]) -> None:
@@ -194,7 +200,13 @@ def _beyond_reference(
             yield f"the reference holds no predictions of the model of {measured!r}.", remedy
 
 
-def _summary(name: str, deployment: Deployment, settings: Settings, models: dict[str, Model]) -> Table:
+def _summary(
+    name: str,
+    deployment: Deployment,
+    settings: Settings,
+    models: dict[str, Model],
+    reference: Reference | None,
+) -> Table:
     table = Table(title=name, title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
@@ -206,6 +218,9 @@ def _summary(name: str, deployment: Deployment, settings: Settings, models: dict
         table.add_row(about, sentence)
     for rule in deployment.policy.rules:
         table.add_row(f"rule {rule.id}", _sentence(rule))
+    if reference is not None:
+        for sentence in never_judged(reference, deployment):
+            table.add_row("warning", sentence)
     table.add_row("policy", f"{deployment.policy.name}, SHA-256 {policy_sha256(deployment.policy)}")
     table.add_row("configuration", f"SHA-256 {config_sha256(settings, name)}")
     return table

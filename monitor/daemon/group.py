@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +18,7 @@ import orjson
 
 from monitor.daemon.references import unfit
 from monitor.daemon.sequence_scope import sequence_problems, sequence_rules_of
-from monitor.daemon.skill_scope import forward_of, label_join_of, unmeasurable
+from monitor.daemon.skill_scope import forward_of, label_join_of, skill_problems, unmeasurable
 from monitor.engine.catalogue import BY_NAME, FAMILIES, Catalogue, memories, sources
 from monitor.engine.deployment import DeploymentFold
 from monitor.engine.drift_rules import DriftRules
@@ -290,7 +291,8 @@ class Group:
             return
         artifacts = {role: model.artifact.sha256 for role, model in models.items()}
         evidence = (deployment, models["active"].manifest, artifacts, reference)
-        for key, message, remedy in sequence_problems(*evidence):
+        problems = (sequence_problems(*evidence), skill_problems(deployment, models["active"].manifest))
+        for key, message, remedy in chain.from_iterable(problems):
             self._wrong(f"deployments.{name}.{key}", message, remedy)
         place = {feature: i for i, feature in enumerate(self.space.names)}
         scope = Scope(

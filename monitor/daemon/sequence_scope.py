@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from monitor.engine.catalogue import BY_NAME
 from monitor.engine.measures.sequences import CHANGES, TESTS_OF_LOSS
 from monitor.engine.panes import pane_length
 from monitor.engine.sequence_rules import SequenceRules
@@ -77,6 +78,12 @@ def sequence_problems(
                 "sequences.loss.bound",
                 f"{rule.metric} is tested within a bound, and squared errors of returns have none.",
                 "Write a few times the mean squared error of a block.",
+            )
+        if BY_NAME[rule.metric].unit == "evidence" and (rule.comparator == "below" or rule.threshold <= 1):
+            yield (
+                f"policy.rules[{position}].above",
+                f"{rule.metric} begins at 1 and rises with evidence of harm: this rule fires without any.",
+                "Write e.g. `above: 100`, for which the chance of a false alarm is at most 1 %.",
             )
         if rule.metric in CHANGES and not available():
             yield (

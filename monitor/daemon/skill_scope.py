@@ -64,6 +64,17 @@ def unmeasurable(
     return None
 
 
+def skill_problems(deployment: Deployment, active: Manifest) -> Iterator[tuple[str, str, str]]:
+    """Key, message and remedy of what cannot work."""
+    wait, horizon = deployment.labels.wait_ns, active.horizon_ns or 0
+    if wait is not None and wait < horizon:
+        yield (
+            "labels.wait",
+            f"predictions wait {format_duration(wait)}, labels come after {format_duration(horizon)}.",
+            f"Write more than {format_duration(horizon)}, or leave it out.",
+        )
+
+
 def sentences(settings: Settings, deployment: Deployment, active: Manifest) -> Iterator[tuple[str, str]]:
     """What waits for returns and labels, and what that costs, for a person."""
     forward = forward_of(settings, deployment, active)

@@ -141,3 +141,54 @@ def test_a_policy_that_names_detectors_makes_them_and_no_others(tmp_path):
     plain = configured(tmp_path)
     keys = {s.key for s in Group(load(plain, {}), plain).deployments["btc"].catalogue.sequences}
     assert keys == {"errors/shadow"}
+
+
+@pytest.mark.parametrize("threshold", [{"above": 1}, {"below": 20}])
+def test_evidence_that_is_there_without_any_is_refused(tmp_path, threshold):
+    rule = {"id": "e", "metric": "error_e_value", "subject": "shadow", "action": "demote", **threshold}
+    rule["labels"] = {"role": "shadow"}
+    path = configured(tmp_path, rules=[rule])
+    refused = checked(path)
+    assert refused.exit_code == 2
+    assert "policy.rules[0].above: error_e_value begins at 1" in refused.stdout
+    with pytest.raises(ConfigError, match="begins at 1"):
+        Group(load(path, {}), path)
+
+
+def test_labels_that_come_after_nobody_waits_are_refused(tmp_path):
+    path = configured(tmp_path)
+    data = yaml.safe_load(path.read_text())
+    data["deployments"]["btc"]["labels"] = {"wait": "10ms"}
+    path.write_text(yaml.safe_dump(data))
+    refused = checked(path)
+    assert refused.exit_code == 2
+    assert "labels.wait: predictions wait 10ms, labels come after 1s" in refused.stdout
+    with pytest.raises(ConfigError, match=r"labels\.wait"):
+        Group(load(path, {}), path)
+
+
+@pytest.mark.parametrize(
+    ("window", "timed", "why"),
+    [
+        ("1h", False, "the reference was built without times"),
+        ("5m", True, "independent values"),
+        ("1h", True, "independent values"),
+    ],
+)
+def test_a_rule_that_a_reference_lets_never_be_judged_is_told_of(tmp_path, window, timed, why):
+    rule = {"id": "p", "metric": "psi_p_value", "subject": "deployment", "window": window, "below": 1e-4}
+    reference = remembering("feature") if timed else build_reference({"f": np.arange(1000.0)})
+    told = checked(configured(tmp_path, reference, rules=[{**rule, "action": "alert"}]))
+    assert told.exit_code == 0, told.stdout
+    assert f"rule p: psi_p_value over {window} has no value: " in told.stdout
+    assert why in told.stdout
+
+
+def test_a_rule_that_can_be_judged_is_not_warned_of(tmp_path):
+    rng = np.random.default_rng(3)
+    n = 6 * 86_400
+    reference = build_reference({"f": rng.normal(size=n)}, ts_ns=np.arange(n, dtype=np.int64) * S)
+    rule = {"id": "p", "metric": "psi_p_value", "subject": "deployment", "window": "1h", "below": 1e-4}
+    told = checked(configured(tmp_path, reference, rules=[{**rule, "action": "alert"}]))
+    assert told.exit_code == 0, told.stdout
+    assert "has no value" not in told.stdout
