@@ -24,7 +24,7 @@ from monitor.stats.binning import BinCounts, Binner
 from monitor.stats.calibration import PANE_NS
 from monitor.stats.drift import DriftReader, DriftReading
 from monitor.stats.ks import exact_ks
-from monitor.stats.moments import MAX_BLOCKS, Moments, Scale, mean_shifts
+from monitor.stats.moments import LEAST_VALUES, MAX_BLOCKS, Moments, Scale, mean_shifts
 from monitor.stats.psi import collapse
 from monitor.stats.reference import Distribution, Reference, load_reference
 from monitor.stats.season import DAY_NS, SLOT_NS
@@ -64,7 +64,9 @@ class Condition(NamedTuple):
 class Finding:
     """One feature of the data beside the reference; `values` by measure, None where one could not be said.
 
-    `drifted` None: it could not be judged, `verdict` says why.
+    `wanting`: by measure, what is lacking to say it; those without a value that are not in it do not apply.
+    `drifted` None: not judged, `verdict` says why; `wanted`: what of data it would take, "" where nothing
+    applies.
     """
 
     feature: str
@@ -72,9 +74,11 @@ class Finding:
     reading: DriftReading
     counts: tuple[int, ...]
     values: dict[str, float | None]
+    wanting: dict[str, str]
     ks_method: str
     drifted: bool | None = None
     verdict: str = ""
+    wanted: str = ""
 
 
 def drift(
@@ -95,7 +99,11 @@ def drift(
     correction: Annotated[Correction, typer.Option(help="For the number of features.")] = "holm",
     plot: Annotated[Path | None, typer.Option(help="Write reference and data, by feature, as SVG.")] = None,
 ) -> None:
-    """Hold data against a reference. Exit 0: no drift, 1: drift, 2: bad usage, or nothing could be judged."""
+    """Hold data against a reference.
+
+    Exit 0: every feature was judged, none drifted; 1: some feature drifted; 2: none did, but some could not
+    be judged for want of data, or bad usage.
+    """
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     try:
         conditions = [_condition(text) for text in fail_on or ()]
@@ -119,19 +127,29 @@ def drift(
         raise typer.Exit(BAD_USAGE) from error
     shown = wide_console()
     shown.print(_table(found))
-    drifted = [finding.feature for finding in found if finding.drifted]
+    drifted = sum(finding.drifted is True for finding in found)
     judged = sum(finding.drifted is not None for finding in found)
+    short = [f"{finding.feature} ({finding.wanted})" for finding in found if finding.wanted]
+    beside = len(found) - judged - len(short)
+    unmet = f", no condition applies to {beside}" if beside else ""
     refused = f", refused: {listed(rows.refused)}" if rows.refused else ""
     shown.print(
-        f"{len(drifted)} of {judged} features drifted, {len(found) - judged} could not be judged; "
+        f"{drifted} of {judged} features drifted, {len(short)} could not be judged{unmet}; "
         f"{len(rows)} rows{refused}",
         markup=False,
     )
-    if not judged:
-        console.print("drift: nothing could be judged. Remedy: more rows, or a reference with features.")
-        raise typer.Exit(BAD_USAGE)
+    if short:
+        console.print(
+            f"drift: not judged for want of data: {', '.join(short)}. Remedy: feed what is lacking, "
+            "as a rule more rows, or ask for less with `--fail-on`."
+        )
+    elif not judged:
+        why = "no condition applies to any feature" if found else "the reference has no feature"
+        console.print(f"drift: nothing could be judged: {why}. Remedy: see `--fail-on` and `--reference`.")
     if drifted:
         raise typer.Exit(DRIFTED)
+    if short or not judged:
+        raise typer.Exit(BAD_USAGE)
 
 
 def findings(reference: Reference, space: FeatureSpace, rows: FeatureRows) -> list[Finding]:
@@ -164,9 +182,41 @@ def findings(reference: Reference, space: FeatureSpace, rows: FeatureRows) -> li
             "frozen_rate": _number(still.frozen_rate(place)) if still else None,
             "feature_age": _number(still.mean_age_s(place)) if still and rows.ts_ns is not None else None,
         }
+        finite = present - binned.infinite(place)
+        wanting = {
+            measure: why
+            for measure, why in _wanting(d, reading, rows, present, finite).items()
+            if said[measure] is None
+        }
         method = "exact" if exact is not None else "binned"
-        found.append(Finding(name, d, reading, tuple(counts.tolist()), said, method))
+        found.append(Finding(name, d, reading, tuple(counts.tolist()), said, wanting, method))
     return found
+
+
+def _wanting(
+    d: Distribution, reading: DriftReading, rows: FeatureRows, present: int, finite: int
+) -> dict[str, str]:
+    """By measure that applies to such a feature: what is lacking, should it have no value."""
+    size = f"{reading.n} of {reading.n_needed} rows"
+    law = size
+    if reading.psi is not None:
+        law = reading.fault or "no p-value"
+        if reading.n_eff is not None:
+            law += f", {reading.n_eff:.0f} of {reading.n_eff_needed}"
+    mean = f"{finite} of {LEAST_VALUES} values" if d.mean is not None else "the reference has no finite value"
+    repeats = f"{present} values, none with one before it of its symbol" if present else "no value"
+    still = repeats if rows.symbol_key is not None else "the data has no `symbol`"
+    found = {
+        "psi": size,
+        "psi_excess": size,
+        "psi_p_value": law,
+        "null_rate": "no row",
+        "frozen_rate": still,
+        "feature_age": still if rows.ts_ns is not None else "the data has no `ts_ns`",
+    }
+    if d.kind == "categorical":
+        return found | {"unseen_rate": "no value"}
+    return found | {"ks": size, "ks_p_value": law, "mean_shift_sigma": mean}
 
 
 def _readings(
@@ -217,8 +267,7 @@ def by_significance(
     for finding, beyond in zip(found, certain, strict=True):
         excess, p = finding.reading.psi_excess, finding.reading.psi_p
         if excess is None:
-            few = f"{finding.reading.n} of {finding.reading.n_needed} values"
-            judged.append(replace(finding, drifted=None, verdict=f"insufficient: {few}"))
+            judged.append(_insufficient(finding, finding.wanting["psi_excess"]))
         elif p is None:
             drifted = excess > material
             why = finding.reading.fault or "no p-value"
@@ -231,7 +280,12 @@ def by_significance(
     return judged
 
 
+def _insufficient(finding: Finding, wanted: str) -> Finding:
+    return replace(finding, drifted=None, verdict=f"insufficient: {wanted}", wanted=wanted)
+
+
 def _by_conditions(finding: Finding, conditions: Sequence[Condition]) -> Finding:
+    """Drifted where a condition is met; else not judged where one might be, were its value known."""
     values = finding.values
     met = [
         condition
@@ -240,8 +294,12 @@ def _by_conditions(finding: Finding, conditions: Sequence[Condition]) -> Finding
     ]
     if met:
         return replace(finding, drifted=True, verdict=", ".join(map(str, met)))
+    lacking = dict.fromkeys(c.measure for c in conditions if c.measure in finding.wanting)
+    if lacking:
+        wanted = "; ".join(f"{measure} {finding.wanting[measure]}" for measure in lacking)
+        return _insufficient(finding, wanted)
     if all(values[condition.measure] is None for condition in conditions):
-        return replace(finding, drifted=None, verdict="insufficient")
+        return replace(finding, drifted=None, verdict="not applicable")
     return replace(finding, drifted=False, verdict="clean")
 
 

@@ -146,16 +146,66 @@ def test_data_without_a_feature_of_the_reference_is_refused(place):
     assert "no column" in result.output
 
 
-def test_too_little_data_is_never_a_pass(place):
-    few = {name: column[:20] for name, column in columns(8, 1, 2).items()}
-    np.savez(place / "few.npz", **few)
-    result = held(place, "few.npz")
-    assert "insufficient" in result.output
-    few = {name: column[:3] for name, column in few.items()}
-    np.savez(place / "fewer.npz", **few)
-    result = held(place, "fewer.npz")
+def first_rows(place, name, count, **known):
+    few = {key: column[:count] for key, column in columns(8, 1, 2).items()} | known
+    np.savez(place / name, **few)
+    return name
+
+
+def test_too_little_data_is_never_a_pass_and_says_how_many_rows_are_wanted(place):
+    result = held(place, first_rows(place, "few.npz", 100))
     assert result.exit_code == 2
-    assert "nothing could be judged" in result.output
+    assert "insufficient: 100 of 150 rows" in verdicts(result)["calm"]
+    assert "insufficient" not in verdicts(result)["venue"]
+    assert "not judged for want of data: calm (100 of 150 rows)" in result.output
+    result = held(place, first_rows(place, "fewer.npz", 3))
+    assert result.exit_code == 2
+    assert all("insufficient" in line for line in verdicts(result).values())
+
+
+def test_drift_of_one_feature_outweighs_another_that_cannot_be_judged(place):
+    new = np.array(["NEWX"] * 100)
+    result = held(place, first_rows(place, "few-new.npz", 100, venue=new))
+    assert result.exit_code == 1
+    assert "not judged for want of data: calm" in result.output
+
+
+def test_a_condition_without_data_leaves_a_feature_unjudged_though_others_hold(place):
+    name = first_rows(place, "few.npz", 100)
+    assert held(place, name, "--fail-on", "null_rate>0.5").exit_code == 0
+    result = held(place, name, "--fail-on", "null_rate>0.5", "--fail-on", "psi>20")
+    assert result.exit_code == 2
+    assert "insufficient: psi 100 of 150 rows" in verdicts(result)["calm"]
+    met = held(place, name, "--fail-on", "null_rate<0.5", "--fail-on", "psi>20")
+    assert met.exit_code == 1
+    few = first_rows(place, "fewer.npz", 8)
+    result = held(place, few, "--fail-on", "mean_shift_sigma>9", "--fail-on", "null_rate>2")
+    assert "insufficient: mean_shift_sigma 8 of 10 values" in verdicts(result)["calm"]
+    assert verdicts(result)["venue"].endswith("clean")
+
+
+def test_a_condition_wants_the_columns_it_is_made_of(place):
+    known = dict(np.load(place / "clean.npz"))
+    del known["symbol"]
+    np.savez(place / "no-symbol.npz", **known)
+    result = held(place, "no-symbol.npz", "--fail-on", "frozen_rate>2", "--fail-on", "psi>20")
+    assert result.exit_code == 2
+    assert "frozen_rate the data has no `symbol`" in result.output
+    del known["ts_ns"]
+    np.savez(place / "bare.npz", **known)
+    result = held(place, "bare.npz", "--fail-on", "psi_p_value<1e-9")
+    assert result.exit_code == 2
+    assert "psi_p_value uncalibrated: the data has no times" in result.output
+
+
+def test_a_condition_that_does_not_apply_is_no_want_of_data(place):
+    result = held(place, "clean.npz", "--fail-on", "unseen_rate>0.5")
+    assert result.exit_code == 0
+    assert verdicts(result)["calm"].endswith("not applicable")
+    assert "0 could not be judged, no condition applies to 4;" in result.output
+    both = held(place, "clean.npz", "--fail-on", "unseen_rate>0.5", "--fail-on", "psi>20")
+    assert both.exit_code == 0
+    assert "0 of 5 features drifted" in both.output
 
 
 def test_data_without_times_is_judged_by_size_alone(place):
