@@ -19,7 +19,14 @@ from rich.console import Console
 from rich.progress import Progress, TaskID
 from rich.table import Table
 
-from monitor.cli.feature_files import FeatureRows, read_features, read_schema, schema_space, unusable
+from monitor.cli.feature_files import (
+    FeatureRows,
+    feature_names,
+    read_features,
+    read_schema,
+    schema_space,
+    unusable,
+)
 from monitor.engine.memories.previous import Previous
 from monitor.engine.rows import ScoreStatus
 from monitor.engine.scope import Batch
@@ -36,6 +43,8 @@ from monitor.wire.table import Table as Rows
 BAD_USAGE: Final = 2
 ROWS: Final = 4096
 """Rows scored, or compared, at a time."""
+
+LEAST_ROWS: Final = 2
 
 SAMPLE: Final = 10_000
 """Values of a feature that are kept for an exact KS statistic."""
@@ -83,6 +92,7 @@ def baseline(
         roles = [Role(model.manifest.artifact_id, model, space.names) for model in models]
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             rows = read_features(features, space, progress)
+            _check_rows(features, rows, space)
             answers = [
                 _score(role, model.artifact, rows.values, progress)
                 for role, model in zip(roles, models, strict=True)
@@ -167,6 +177,20 @@ def _check_samples(sample: Sequence[str], space: FeatureSpace) -> None:
             raise ArtifactError(f"--sample {name}: no feature of the schema with numbers. Remedy: name one.")
 
 
+def _check_rows(path: Path, rows: FeatureRows, space: FeatureSpace) -> None:
+    """Refuses rows that no reference can be made of."""
+    if len(rows) < LEAST_ROWS:
+        raise unusable(path, f"{len(rows)} usable row is no distribution.", "feed more rows of a good time")
+    if np.isnan(rows.values).all():
+        named = ", ".join(feature_names(path)) or "none by name"
+        raise unusable(
+            path,
+            f"no feature is present in any of {len(rows)} rows: the schema has {', '.join(space.names)}; "
+            f"the data has {named}.",
+            "name the schema of this data with --schema",
+        )
+
+
 def _score(role: Role, artifact: Artifact, values: NDArray[np.float64], progress: Progress) -> Predictions:
     task: TaskID = progress.add_task(f"scoring {role.name}", total=len(values))
     batch = role.batch(values)
@@ -209,6 +233,11 @@ def wide_console() -> Console:
     return console if console.is_terminal else Console(markup=False, highlight=False, width=_WIDE)
 
 
+def counted_share(count: int, n: int) -> str:
+    """A count and its share of `n`; nothing where it is none."""
+    return f"{count} ({count / n:.2%})" if count else ""
+
+
 def listed(counts: Counter[str]) -> str:
     """Counts by name, as text."""
     return ", ".join(f"{name} {count}" for name, count in sorted(counts.items()))
@@ -232,6 +261,7 @@ def _summary(
         ("features", str(len(reference.features))),
         ("left out, neither numbers nor text", ", ".join(skipped) or "none"),
         ("never present", ", ".join(name for name, d in frozen if d.null_count == d.n) or "none"),
+        ("infinite values in", ", ".join(name for name, d in frozen if d.infinite_count) or "none"),
         ("constant", ", ".join(name for name, d in frozen if d.std == 0.0) or "none"),
         ("p-values", _judgeable(calibrated, columns, rows)),
         (
@@ -270,11 +300,14 @@ def _by_column(reference: Reference, answers: Sequence[Predictions]) -> Table:
     names = {each.artifact.sha256: each.artifact.manifest.artifact_id for each in answers}
     table = Table(title="columns", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("column")
-    for head in ("values", "missing", "repeated", "mean age", "sample", "cycles", "correlation"):
+    predictions = [(f"predictions of {names[sha]}", d) for sha, d in reference.predictions.items()]
+    columns = [*reference.features.items(), *predictions]
+    infinite = ["infinite"] if any(d.infinite_count for _, d in columns) else []
+    heads = ("values", "missing", *infinite, "repeated", "mean age", "sample", "cycles", "correlation")
+    for head in heads:
         table.add_column(head, justify="right")
     table.add_column("calibrated")
-    predictions = [(f"predictions of {names[sha]}", d) for sha, d in reference.predictions.items()]
-    for name, d in [*reference.features.items(), *predictions]:
+    for name, d in columns:
         calibration = d.calibration
         fault = (
             "no: rows have no `ts_ns`"
@@ -285,6 +318,7 @@ def _by_column(reference: Reference, answers: Sequence[Predictions]) -> Table:
             f"{name} (text)" if d.kind == "categorical" else name,
             str(d.n - d.null_count),
             f"{d.null_rate:.2%}" if d.null_count else "",
+            *(counted_share(d.infinite_count, d.n) for _ in infinite),
             f"{d.frozen_rate:.1%}" if d.frozen_rate is not None else "",
             f"{d.mean_age_s:.3g} s" if d.mean_age_s is not None else "",
             str(len(d.sample)) if d.sample is not None else "",

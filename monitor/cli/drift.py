@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from monitor.cli.baseline import BAD_USAGE, listed, staleness_of, wide_console
+from monitor.cli.baseline import BAD_USAGE, counted_share, listed, staleness_of, wide_console
 from monitor.cli.drift_plot import Panel, plot_svg
 from monitor.cli.feature_files import FeatureRows, read_features, read_schema, schema_space, unusable
 from monitor.errors import ArtifactError, ConfigError, MonitorError, Problem
@@ -73,6 +73,7 @@ class Finding:
     distribution: Distribution
     reading: DriftReading
     counts: tuple[int, ...]
+    infinite: int
     values: dict[str, float | None]
     wanting: dict[str, str]
     ks_method: str
@@ -182,14 +183,14 @@ def findings(reference: Reference, space: FeatureSpace, rows: FeatureRows) -> li
             "frozen_rate": _number(still.frozen_rate(place)) if still else None,
             "feature_age": _number(still.mean_age_s(place)) if still and rows.ts_ns is not None else None,
         }
-        finite = present - binned.infinite(place)
+        infinite = binned.infinite(place)
         wanting = {
             measure: why
-            for measure, why in _wanting(d, reading, rows, present, finite).items()
+            for measure, why in _wanting(d, reading, rows, present, present - infinite).items()
             if said[measure] is None
         }
         method = "exact" if exact is not None else "binned"
-        found.append(Finding(name, d, reading, tuple(counts.tolist()), said, wanting, method))
+        found.append(Finding(name, d, reading, tuple(counts.tolist()), infinite, said, wanting, method))
     return found
 
 
@@ -339,7 +340,8 @@ def _space(reference: Reference, schema: Path | None) -> FeatureSpace:
 def _table(found: Sequence[Finding]) -> Table:
     table = Table(title="drift", title_justify="left", box=SIMPLE_HEAD)
     table.add_column("feature", overflow="fold", min_width=8)
-    for head in ("values", "missing", "PSI", "excess", "p", "KS", "mean shift"):
+    infinite = ["infinite"] if any(finding.infinite for finding in found) else []
+    for head in ("values", "missing", *infinite, "PSI", "excess", "p", "KS", "mean shift"):
         table.add_column(head, justify="right", no_wrap=True)
     table.add_column("verdict", overflow="fold", min_width=12)
     for finding in found:
@@ -351,6 +353,7 @@ def _table(found: Sequence[Finding]) -> Table:
             finding.feature,
             str(reading.n - finding.counts[-1]),
             f"{reading.null_rate:.2%}" if finding.counts[-1] else "",
+            *(counted_share(finding.infinite, reading.n) for _ in infinite),
             _short(values["psi"]),
             _short(values["psi_excess"]),
             _chance(reading.psi_p) if reading.psi_p is not None else "",

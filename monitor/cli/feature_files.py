@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
@@ -99,6 +100,25 @@ def read_features(path: Path, space: FeatureSpace, progress: Progress) -> Featur
         message = f"no usable row ({listed or 'the file is empty'})."
         raise unusable(path, message, "feed feature messages of this schema")
     return rows
+
+
+def feature_names(path: Path) -> list[str]:
+    """Names of the features in the first message of a file that has them by name, else of its columns."""
+    path = _inside(path)
+    if path.suffix == ".parquet" and "features" not in (columns := _parquet_columns(path)):
+        return columns
+    try:
+        for batch in read_batches(path, ROWS) if path.suffix not in (".npy", ".npz") else ():
+            for record in batch.records if batch.topic in (None, FEATURES) else ():
+                with suppress(msgspec.MsgspecError, UnicodeDecodeError):
+                    return list(msgspec.json.decode(record.value or b"", type=_Named).features)
+    except TransportError:
+        pass
+    return []
+
+
+class _Named(msgspec.Struct):
+    features: dict[str, Any]
 
 
 def unusable(path: Path, message: str, remedy: str) -> ConfigError:

@@ -255,3 +255,45 @@ def test_a_sample_of_no_number_is_refused(jsonl, tmp_path):
     result = run("--features", jsonl, "--schema", SCHEMA, "--out", tmp_path / "r", "--sample", "nothing")
     assert result.exit_code == 2
     assert "--sample nothing" in result.output
+
+
+def test_a_reference_without_any_value_is_refused_and_the_one_that_was_there_kept(jsonl, tmp_path):
+    schema, out = tmp_path / "s.json", tmp_path / "r.json"
+    out.write_text("kept")
+    schema.write_text('[["g00", "float32"], ["g01", "string"]]')
+    result = run("--features", jsonl, "--schema", schema, "--out", out)
+    assert result.exit_code == 2
+    assert "the schema has g00, g01; the data has f00, f01," in result.output
+    assert "--schema" in result.output
+    pq.write_table(
+        pa.table({"g00": pa.array([None, None], pa.float64()), "g01": ["", ""]}), tmp_path / "f.parquet"
+    )
+    schema.write_text('[["g00", "float32"]]')
+    result = run("--features", tmp_path / "f.parquet", "--schema", schema, "--out", out)
+    assert result.exit_code == 2
+    assert "no feature is present in any of 2 rows" in result.output
+    assert out.read_text() == "kept"
+
+
+def test_one_row_is_no_reference(tmp_path):
+    schema, out = tmp_path / "s.json", tmp_path / "r.json"
+    schema.write_text('[["x", "float64"]]')
+    for count, code in ((1, 2), (2, 0)):
+        np.savez(tmp_path / "f.npz", x=np.arange(float(count)))
+        result = run("--features", tmp_path / "f.npz", "--schema", schema, "--out", out)
+        assert result.exit_code == code, result.output
+        assert out.exists() == (code == 0)
+
+
+def test_infinite_values_are_shown_where_there_are_any(tmp_path):
+    schema = tmp_path / "s.json"
+    schema.write_text('[["x", "float64"], ["y", "float64"]]')
+    x = np.arange(200.0)
+    np.savez(tmp_path / "f.npz", x=x, y=x)
+    arguments = ["--features", tmp_path / "f.npz", "--schema", schema, "--out", tmp_path / "r.json"]
+    assert "infinite  " not in run(*arguments).output
+    x[:3] = np.inf, -np.inf, np.inf
+    np.savez(tmp_path / "f.npz", x=x, y=np.arange(200.0))
+    shown = run(*arguments).output.splitlines()
+    assert any("infinite  " in line for line in shown)
+    assert [line.split()[0] for line in shown if "3 (1.50%)" in line] == ["x"]

@@ -251,3 +251,14 @@ def test_the_plot_shows_every_feature_with_what_moved_first(place):
         heights = [float(rect.get("height")) for rect in panel.findall("svg:rect", space)]
         assert max(heights) == pytest.approx(82)
         assert min(heights) >= 0
+
+
+def test_infinite_values_are_shown_where_there_are_any(place):
+    assert "infinite" not in held(place, "clean.npz").output
+    known = dict(np.load(place / "clean.npz"))
+    known["calm"][:72] = np.inf
+    np.savez(place / "infinite.npz", **known)
+    result = held(place, "infinite.npz")
+    assert "infinite" in result.output
+    assert "72 (2.50%)" in verdicts(result)["calm"]
+    assert "%" not in verdicts(result)["shifted"]
