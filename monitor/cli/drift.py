@@ -18,7 +18,14 @@ from rich.table import Table
 
 from monitor.cli.baseline import BAD_USAGE, counted_share, listed, staleness_of, wide_console
 from monitor.cli.drift_plot import Panel, plot_svg
-from monitor.cli.feature_files import FeatureRows, read_features, read_schema, schema_space, unusable
+from monitor.cli.feature_files import (
+    FeatureRows,
+    check_names,
+    read_features,
+    read_schema,
+    schema_space,
+    unusable,
+)
 from monitor.errors import ArtifactError, ConfigError, MonitorError, Problem
 from monitor.stats.binning import BinCounts, Binner
 from monitor.stats.calibration import PANE_NS
@@ -113,7 +120,7 @@ def drift(
         if alpha is not None and not 0 < alpha < 1:
             raise _misused("--alpha", f"{alpha:g} is no chance.", "give a number between 0 and 1")
         frozen = load_reference(reference)
-        space = _space(frozen, schema)
+        space = _space(reference, frozen, schema)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
             rows = read_features(data, space, progress)
         found = findings(frozen, space, rows)
@@ -322,10 +329,11 @@ def _misused(option: str, message: str, remedy: str) -> ConfigError:
     return ConfigError([Problem("drift", option, message, f"{remedy}.")])
 
 
-def _space(reference: Reference, schema: Path | None) -> FeatureSpace:
+def _space(path: Path, reference: Reference, schema: Path | None) -> FeatureSpace:
     """The features of the reference; laid out as a schema says, where one is given."""
     categorical = frozenset(n for n, d in reference.features.items() if d.kind == "categorical")
     names = tuple(reference.features)
+    check_names(path, names)
     if schema is None:
         return FeatureSpace(names, {}, categorical)
     laid_out = schema_space(read_schema(schema))

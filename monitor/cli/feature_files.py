@@ -7,6 +7,7 @@ columns by name (Parquet, NumPy). Knows no statistic.
 from __future__ import annotations
 
 import importlib
+import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -35,6 +36,8 @@ NUMERIC: Final = frozenset(get_args(FeatureDtype))
 TEXT: Final = "string"
 TIME, SYMBOL = "ts_ns", "symbol"
 
+_ESCAPED = re.compile(r'["\\\x00-\x1f]')
+
 Pairs = Sequence[tuple[str, str]]
 
 
@@ -61,7 +64,8 @@ def read_schema(path: Path) -> list[tuple[str, str]]:
     """The `[name, dtype]` pairs of a feature schema.
 
     Raises:
-        ArtifactError: unreadable, of another shape, empty, or a column listed twice.
+        ArtifactError: unreadable, of another shape, empty, a column listed twice, or a name that no message
+            can be read by.
     """
     remedy = 'Remedy: write a JSON array of ["name", "dtype"] pairs in column order.'
     try:
@@ -70,7 +74,22 @@ def read_schema(path: Path) -> list[tuple[str, str]]:
         raise ArtifactError(f"{path}: no feature schema: {error}. {remedy}") from error
     if not pairs or len({name for name, _ in pairs}) != len(pairs):
         raise ArtifactError(f"{path}: no column, or one listed twice. {remedy}")
+    check_names(path, [name for name, _ in pairs])
     return pairs
+
+
+def check_names(path: Path, names: Sequence[str]) -> None:
+    """Refuses names of features that messages would have to escape.
+
+    Raises:
+        ArtifactError: one holds a quotation mark, a backslash or a control character.
+    """
+    strange = [name for name in names if _ESCAPED.search(name)]
+    if strange:
+        raise ArtifactError(
+            f"{path}: feature names with a quotation mark, backslash or control character: "
+            f"{', '.join(map(repr, strange))}. Remedy: rename them, here and in the data."
+        )
 
 
 def schema_space(pairs: Pairs) -> FeatureSpace:

@@ -55,12 +55,20 @@ def metrics(
     """Explain a metric: meaning, formula, units, source, and what it does with too little data."""
     console = Console(markup=False, highlight=False, soft_wrap=True)
     if check is not None:
-        if not check.is_file() or check.read_text() != handbook():
-            console.print(f"{check} is stale. Remedy: shadow-monitor metrics --write {check}")
+        fault = _fault(check)
+        if fault:
+            console.print(f"{check} {fault}. Remedy: shadow-monitor metrics --write {check}")
             raise typer.Exit(1)
         console.print(f"{check} is up to date")
     elif write is not None:
-        write.write_text(handbook())
+        try:
+            write.write_text(handbook(), encoding="utf-8")
+        except OSError as error:
+            refused = f"metrics: {write}: cannot be written: {error.strerror}."
+            Console(stderr=True, soft_wrap=True, markup=False, highlight=False).print(
+                f"{refused} Remedy: name a file in a writable directory with --write."
+            )
+            raise typer.Exit(BAD_USAGE) from error
         console.print(f"wrote {len(FAMILIES)} metrics to {write}")
     elif name is None:
         for family in FAMILIES:
@@ -72,6 +80,16 @@ def metrics(
         remedy = " or ".join(near) or "list them with `shadow-monitor metrics`"
         Console(stderr=True, soft_wrap=True).print(f"metrics: there is no {name!r}. Remedy: {remedy}.")
         raise typer.Exit(BAD_USAGE)
+
+
+def _fault(page: Path) -> str:
+    """What is wrong with a file that should be the handbook; nothing where it is."""
+    try:
+        return "" if page.read_bytes() == handbook().encode() else "is stale"
+    except FileNotFoundError:
+        return "does not exist"
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
 
 
 def handbook() -> str:

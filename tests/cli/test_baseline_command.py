@@ -297,3 +297,12 @@ def test_infinite_values_are_shown_where_there_are_any(tmp_path):
     shown = run(*arguments).output.splitlines()
     assert any("infinite  " in line for line in shown)
     assert [line.split()[0] for line in shown if "3 (1.50%)" in line] == ["x"]
+
+
+@pytest.mark.parametrize("name", ['a"b', "a\\b", "a\nb", "\x00"])
+def test_a_name_that_messages_must_escape_is_refused(jsonl, tmp_path, name):
+    schema = tmp_path / "s.json"
+    schema.write_text(json.dumps([["f00", "float32"], [name, "float32"]]))
+    result = run("--features", jsonl, "--schema", schema, "--out", tmp_path / "r.json")
+    assert result.exit_code == 2, result.output
+    assert f"control character: {name!r}. Remedy: rename" in result.output

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from monitor.cli.baseline import baseline
 from monitor.cli.drift import drift
+from monitor.stats.reference import build_reference
 
 SCHEMA = [
     ["calm", "float64"],
@@ -262,3 +263,12 @@ def test_infinite_values_are_shown_where_there_are_any(place):
     assert "infinite" in result.output
     assert "72 (2.50%)" in verdicts(result)["calm"]
     assert "%" not in verdicts(result)["shifted"]
+
+
+def test_a_reference_with_a_name_that_messages_must_escape_is_refused(place):
+    odd = build_reference({'a"b': np.arange(100.0)})
+    (place / "odd.json").write_bytes(odd.to_bytes())
+    (place / "odd.jsonl").write_text("{}")
+    result = call(drift, "--reference", place / "odd.json", "--data", place / "odd.jsonl")
+    assert result.exit_code == 2, result.output
+    assert "odd.json: feature names with a quotation mark" in result.output

@@ -39,6 +39,19 @@ def test_a_stale_document_is_found(tmp_path):
     assert run("--check", str(page)).exit_code == 1
 
 
+def test_a_document_that_is_not_there_or_cannot_be_written_is_said_plainly(tmp_path):
+    absent = run("--check", str(tmp_path / "none.md"))
+    assert absent.exit_code == 1
+    assert "none.md does not exist. Remedy: " in absent.output
+    directory = run("--check", str(tmp_path))
+    assert directory.exit_code == 1
+    assert "cannot be read: Is a directory" in directory.output
+    for path in (tmp_path / "no" / "x.md", tmp_path):
+        refused = run("--write", str(path))
+        assert refused.exit_code == 2
+        assert f"{path}: cannot be written" in refused.output
+
+
 def test_one_metric_is_explained_and_an_unknown_one_suggested():
     told = run("kendall_tau")
     assert told.exit_code == 0
