@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -48,7 +49,7 @@ MEASURES: Final[tuple[str, ...]] = (
 )  # fmt: skip
 """What a condition can name; `mean_shift_sigma` counts without its sign."""
 
-_CONDITION = re.compile(r"\s*([a-z_]+)\s*([<>])\s*([-+0-9.eE]+)\s*")
+_CONDITION = re.compile(r"\s*([a-z_]+)\s*([<>])\s*([^<>\s]+)\s*")
 _MANY_SPANS = 3_000
 
 
@@ -97,7 +98,10 @@ def drift(
     ] = None,
     fail_on: Annotated[
         list[str] | None,
-        typer.Option(help="Drift is this instead, of any feature: such as `psi>0.25`; repeatable."),
+        typer.Option(
+            help="Drift is this instead, of any feature: such as `psi>0.25`; repeatable. Measures: "
+            f"{', '.join(MEASURES)}. Of `mean_shift_sigma` the magnitude is compared, up or down."
+        ),
     ] = None,
     alpha: Annotated[
         float | None,
@@ -119,6 +123,8 @@ def drift(
             raise _misused("--fail-on", "conditions need no --alpha.", "give one of the two")
         if alpha is not None and not 0 < alpha < 1:
             raise _misused("--alpha", f"{alpha:g} is no chance.", "give a number between 0 and 1")
+        if not math.isfinite(material):
+            raise _misused("--material", f"{material:g} is never passed.", "give a finite number")
         frozen = load_reference(reference)
         space = _space(reference, frozen, schema)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -318,11 +324,16 @@ def _magnitude(measure: str, value: float | None) -> float | None:
 def _condition(text: str) -> Condition:
     match = _CONDITION.fullmatch(text)
     try:
-        if match is not None and match[1] in MEASURES:
-            return Condition(match[1], match[2] == ">", float(match[3]))
+        limit = float(match[3]) if match is not None else math.nan
     except ValueError:
-        pass
-    raise _misused("--fail-on", f"{text!r} is no condition.", f"write psi>0.25; of {', '.join(MEASURES)}")
+        limit = math.nan
+    if match is None or match[1] not in MEASURES or not math.isfinite(limit):
+        remedy = f"write psi>0.25, with a finite number; of {', '.join(MEASURES)}"
+        raise _misused("--fail-on", f"{text!r} is no condition.", remedy)
+    if match[1] == "mean_shift_sigma" and limit < 0:
+        remedy = f"write mean_shift_sigma>{-limit:g}, which is either way"
+        raise _misused("--fail-on", f"{text!r}: a magnitude is never negative.", remedy)
+    return Condition(match[1], match[2] == ">", limit)
 
 
 def _misused(option: str, message: str, remedy: str) -> ConfigError:

@@ -128,6 +128,12 @@ def test_a_feature_that_stands_still_shows_in_its_frozen_rate(place):
         (["--fail-on", "psi"], "'psi' is no condition"),
         (["--fail-on", "sharpe>1"], "is no condition"),
         (["--fail-on", "psi>1e"], "is no condition"),
+        (["--fail-on", "psi>inf"], "with a finite number"),
+        (["--fail-on", "psi<nan"], "with a finite number"),
+        (["--fail-on", "psi<1e999"], "with a finite number"),
+        (["--fail-on", "mean_shift_sigma<-0.5"], "write mean_shift_sigma>0.5"),
+        (["--material", "inf"], "--material"),
+        (["--material", "nan"], "--material"),
         (["--fail-on", "psi>1", "--alpha", "0.1"], "--alpha"),
         (["--alpha", "2"], "no chance"),
         (["--correction", "hope"], "hope"),
@@ -272,3 +278,11 @@ def test_a_reference_with_a_name_that_messages_must_escape_is_refused(place):
     result = call(drift, "--reference", place / "odd.json", "--data", place / "odd.jsonl")
     assert result.exit_code == 2, result.output
     assert "odd.json: feature names with a quotation mark" in result.output
+
+
+def test_a_shift_of_the_mean_counts_either_way_and_the_help_says_so(place):
+    np.savez(place / "down.npz", **columns(8, 1, 3, shift=-0.5))
+    result = held(place, "down.npz", "--fail-on", "mean_shift_sigma>0.4")
+    assert result.exit_code == 1
+    assert "-0.4" in verdicts(result)["shifted"]
+    assert "magnitude" in call(drift, "--help").output
