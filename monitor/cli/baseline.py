@@ -21,11 +21,13 @@ from rich.table import Table
 
 from monitor.cli.feature_files import (
     FeatureRows,
+    check_target,
     feature_names,
     read_features,
     read_schema,
     schema_space,
     unusable,
+    unwritable,
 )
 from monitor.engine.memories.previous import Previous
 from monitor.engine.rows import ScoreStatus
@@ -83,6 +85,7 @@ def baseline(
     """Freeze how features, and the predictions of models on them, are distributed while all is well."""
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     try:
+        check_target("--out", out, [features, schema])
         pairs = read_schema(schema)
         space = schema_space(pairs)
         if not space.names:
@@ -222,9 +225,7 @@ def _write(path: Path, data: bytes) -> None:
                 os.unlink(file.name)
                 raise
     except OSError as error:
-        raise unusable(
-            path, f"cannot be written: {error.strerror}.", "name a file in a writable directory"
-        ) from error
+        raise unwritable(path, "--out", error) from error
 
 
 def wide_console() -> Console:

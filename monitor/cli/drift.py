@@ -22,10 +22,11 @@ from monitor.cli.drift_plot import Panel, plot_svg
 from monitor.cli.feature_files import (
     FeatureRows,
     check_names,
+    check_target,
     read_features,
     read_schema,
     schema_space,
-    unusable,
+    unwritable,
 )
 from monitor.errors import ArtifactError, ConfigError, MonitorError, Problem
 from monitor.stats.binning import BinCounts, Binner
@@ -125,6 +126,8 @@ def drift(
             raise _misused("--alpha", f"{alpha:g} is no chance.", "give a number between 0 and 1")
         if not math.isfinite(material):
             raise _misused("--material", f"{material:g} is never passed.", "give a finite number")
+        if plot is not None:
+            check_target("--plot", plot, [data, reference, *([schema] if schema else [])])
         frozen = load_reference(reference)
         space = _space(reference, frozen, schema)
         with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
@@ -398,7 +401,7 @@ def _write_plot(path: Path, data: Path, reference: Path, found: Sequence[Finding
     try:
         path.write_text(svg, encoding="utf-8")
     except OSError as error:
-        raise unusable(path, f"cannot be written: {error.strerror}.", "name a writable file") from error
+        raise unwritable(path, "--plot", error) from error
 
 
 def _panel(finding: Finding) -> Panel:

@@ -8,15 +8,18 @@ from __future__ import annotations
 
 import importlib
 import re
+import zlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, get_args
+from zipfile import BadZipFile
 
 import msgspec
 import numpy as np
+from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 from rich.progress import Progress
 
@@ -117,7 +120,9 @@ def read_features(path: Path, space: FeatureSpace, progress: Progress) -> Featur
     if not len(rows):
         listed = ", ".join(f"{name} {count}" for name, count in sorted(rows.refused.items()))
         message = f"no usable row ({listed or 'the file is empty'})."
-        raise unusable(path, message, "feed feature messages of this schema")
+        arrays = rows.refused["unknown_schema"] > 0
+        remedy = "name the schema with --schema" if arrays else "feed feature messages of this schema"
+        raise unusable(path, message, remedy)
     return rows
 
 
@@ -140,9 +145,27 @@ class _Named(msgspec.Struct):
     features: dict[str, Any]
 
 
-def unusable(path: Path, message: str, remedy: str) -> ConfigError:
-    """A file that cannot be used, and what to do."""
-    return ConfigError([Problem(str(path), "features", message, f"{remedy}.")])
+def unusable(path: Path, message: str, remedy: str, key: str = "features") -> ConfigError:
+    """A file that cannot be used, what it was named for, and what to do."""
+    return ConfigError([Problem(str(path), key, message, f"{remedy}.")])
+
+
+def unwritable(path: Path, option: str, error: OSError) -> ConfigError:
+    """A file named by `option` that could not be written."""
+    message = f"cannot be written: {error.strerror}."
+    return unusable(path, message, f"name a file in a writable directory with {option}", option)
+
+
+def check_target(option: str, out: Path, sources: Sequence[Path]) -> None:
+    """Refuses a file to write that is one of those to read.
+
+    Raises:
+        ConfigError: it is one of them, or in a directory of `record` the one that would be read.
+    """
+    for source in sources:
+        read = _inside(source)
+        if out.resolve() == read.resolve() or (out.exists() and read.exists() and out.samefile(read)):
+            raise unusable(out, "is read by this command too.", f"name another file with {option}", option)
 
 
 def _inside(path: Path) -> Path:
@@ -227,7 +250,9 @@ def _read_parquet(
     """Columns of a file with a column a feature; one of another type refuses the file, not rows."""
     lacking = [name for name in space.names if name not in present]
     if lacking:
-        raise unusable(path, f"has no column {', '.join(lacking)}.", "name the schema of this file")
+        raise unusable(
+            path, f"has no column {', '.join(lacking)}.", "name the schema of this file with --schema"
+        )
     arrow = importlib.import_module("pyarrow")
     names = [*space.names, *(n for n in (TIME, SYMBOL) if n in present and n not in space.names)]
     with _parquet(path).ParquetFile(path) as file:
@@ -252,6 +277,8 @@ def _arrow_column(arrow: Any, space: FeatureSpace, name: str, column: Any) -> ND
         return np.asarray(column.cast(arrow.int64()).fill_null(0))
     if kinds.is_dictionary(column.type):
         column = column.dictionary_decode()
+    if kinds.is_null(column.type) and name in space.names:
+        return np.full(len(column), np.nan)
     text = kinds.is_string(column.type) or kinds.is_large_string(column.type)
     if name == SYMBOL and name not in space.names:
         return hash64_many(["" if x is None else str(x) for x in column.to_pylist()])
@@ -269,14 +296,22 @@ def _arrow_column(arrow: Any, space: FeatureSpace, name: str, column: Any) -> ND
 
 def _numpy_columns(path: Path, space: FeatureSpace) -> dict[str, NDArray[Any]]:
     """Columns of a .npz by name, of a structured .npy by field, of a plain .npy in the schema's order."""
+    wrong = "write numbers and text, no objects, with np.save or np.savez"
     try:
         loaded = np.load(path, allow_pickle=False)
-        found = {name: loaded[name] for name in loaded} if path.suffix == ".npz" else _fields(loaded, space)
-    except (OSError, ValueError, EOFError) as error:
-        raise unusable(path, f"cannot be read: {error}.", "write it with np.save or np.savez") from error
+        found = {name: loaded[name] for name in loaded} if isinstance(loaded, NpzFile) else None
+    except OSError as error:
+        raise unusable(path, f"cannot be read: {error.strerror or error}.", "name a readable file") from error
+    except (ValueError, EOFError, BadZipFile, zlib.error) as error:
+        # Its own words advise to run whatever the file says.
+        raise unusable(path, "cannot be read: damaged, or not NumPy's plain arrays.", wrong) from error
+    if found is None:
+        found = _fields(path, loaded, space)
     lacking = [name for name in space.names if name not in found]
     if lacking:
-        raise unusable(path, f"has no column {', '.join(lacking)}.", "name the schema of this file")
+        raise unusable(
+            path, f"has no column {', '.join(lacking)}.", "name the schema of this file with --schema"
+        )
     names = [*space.names, *(n for n in (TIME, SYMBOL) if n in found and n not in space.names)]
     shapes = {found[name].shape for name in names}
     if len(shapes) > 1 or any(len(shape) != 1 for shape in shapes):
@@ -288,13 +323,15 @@ def _numpy_columns(path: Path, space: FeatureSpace) -> dict[str, NDArray[Any]]:
         raise unusable(path, f"{error}.", remedy) from error
 
 
-def _fields(array: NDArray[Any], space: FeatureSpace) -> dict[str, NDArray[Any]]:
+def _fields(path: Path, array: NDArray[Any], space: FeatureSpace) -> dict[str, NDArray[Any]]:
     if array.dtype.names is not None:
         return {name: array[name] for name in array.dtype.names}
     for columns in space.schemas.values():
         if array.ndim == 2 and array.shape[1] == len(columns):
             return {name: array[:, i] for i, name in enumerate(columns)}
-    raise ValueError(f"an array of shape {array.shape} has not the columns of the schema")
+    lacks = "has not the columns of the schema" if space.schemas else "has columns without names"
+    message = f"an array of shape {array.shape} {lacks}."
+    raise unusable(path, message, "name the schema with --schema, or save columns by name with np.savez")
 
 
 def _numpy_column(space: FeatureSpace, name: str, column: NDArray[Any]) -> NDArray[Any]:

@@ -170,7 +170,8 @@ def test_schema_artifact_and_target_are_refused_by_name(jsonl, tmp_path):
     assert "f01" in lacking.output
     absent = run("--features", jsonl, "--schema", schema, "--out", tmp_path / "no" / "r.json")
     assert absent.exit_code == 2
-    assert "cannot be written" in absent.output
+    assert "--out: cannot be written" in absent.output
+    assert "with --out." in absent.output
     parquet = tmp_path / "f.parquet"
     pq.write_table(pa.table({"f01": [1.0]}), parquet)
     assert "no column f00" in run("--features", parquet, "--schema", schema, "--out", out).output
@@ -306,3 +307,59 @@ def test_a_name_that_messages_must_escape_is_refused(jsonl, tmp_path, name):
     result = run("--features", jsonl, "--schema", schema, "--out", tmp_path / "r.json")
     assert result.exit_code == 2, result.output
     assert f"control character: {name!r}. Remedy: rename" in result.output
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("f.npy", b"no array"),
+        ("f.npz", b"no archive"),
+        ("f.npz", b"PK\x03\x04 half an archive"),
+        ("f.npy", b""),
+    ],
+)
+def test_no_advice_to_run_what_a_file_says_is_passed_on(tmp_path, name, content):
+    (tmp_path / name).write_bytes(content)
+    np.save(tmp_path / "objects.npy", np.array([{"a": 1}], object), allow_pickle=True)
+    for path in (tmp_path / name, tmp_path / "objects.npy"):
+        result = run("--features", path, "--schema", SCHEMA, "--out", tmp_path / "r.json")
+        assert result.exit_code == 2, result.output
+        assert "cannot be read: damaged, or not NumPy's plain arrays. Remedy: write" in result.output
+        assert "pickle" not in result.output
+
+
+def test_an_archive_under_the_name_of_an_array_is_read_for_what_it_is(tmp_path):
+    schema = tmp_path / "s.json"
+    schema.write_text('[["x", "float64"]]')
+    np.savez(tmp_path / "f.npz", x=np.arange(9.0))
+    (tmp_path / "f.npz").rename(tmp_path / "f.npy")
+    result = run("--features", tmp_path / "f.npy", "--schema", schema, "--out", tmp_path / "r.json")
+    assert result.exit_code == 0, result.output
+
+
+def test_what_is_read_is_never_written_over(jsonl, tmp_path):
+    directory = tmp_path / "run"
+    directory.mkdir()
+    data = directory / "features.jsonl"
+    data.write_bytes(jsonl.read_bytes())
+    (tmp_path / "link.json").symlink_to(data)
+    schema = tmp_path / "s.json"
+    schema.write_bytes(SCHEMA.read_bytes())
+    for features, out in ((data, data), (directory, data), (data, tmp_path / "link.json"), (data, schema)):
+        result = run("--features", features, "--schema", schema, "--out", out)
+        assert result.exit_code == 2, result.output
+        assert "is read by this command too. Remedy: name another file with --out." in result.output
+    assert data.read_bytes() == jsonl.read_bytes()
+    assert schema.read_bytes() == SCHEMA.read_bytes()
+
+
+def test_a_parquet_column_of_nothing_but_nulls_is_all_missing(tmp_path):
+    schema = tmp_path / "s.json"
+    schema.write_text('[["x", "float64"], ["y", "float64"], ["venue", "string"]]')
+    table = {"x": [1.0, 2.0, 3.0], "y": pa.nulls(3), "venue": pa.nulls(3)}
+    pq.write_table(pa.table(table), tmp_path / "f.parquet")
+    result = run("--features", tmp_path / "f.parquet", "--schema", schema, "--out", tmp_path / "r.json")
+    assert result.exit_code == 0, result.output
+    features = load_reference(tmp_path / "r.json").features
+    assert [features[name].null_count for name in ("x", "y", "venue")] == [0, 3, 3]
+    assert features["venue"].kind == "categorical"

@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from monitor.cli.baseline import baseline
 from monitor.cli.drift import drift
 from monitor.stats.reference import build_reference
+from monitor.wire.keys import feature_schema_crc32
 
 SCHEMA = [
     ["calm", "float64"],
@@ -137,7 +138,7 @@ def test_a_feature_that_stands_still_shows_in_its_frozen_rate(place):
         (["--fail-on", "psi>1", "--alpha", "0.1"], "--alpha"),
         (["--alpha", "2"], "no chance"),
         (["--correction", "hope"], "hope"),
-        (["--plot", "/nowhere/at/all.svg"], "cannot be written"),
+        (["--plot", "/nowhere/at/all.svg"], "--plot: cannot be written"),
     ],
 )
 def test_bad_usage_is_refused_with_a_remedy(place, options, words):
@@ -286,3 +287,36 @@ def test_a_shift_of_the_mean_counts_either_way_and_the_help_says_so(place):
     assert result.exit_code == 1
     assert "-0.4" in verdicts(result)["shifted"]
     assert "magnitude" in call(drift, "--help").output
+
+
+def test_what_is_read_is_never_drawn_over(place):
+    for name in ("clean.npz", "reference.json"):
+        before = (place / name).read_bytes()
+        result = held(place, "clean.npz", "--plot", place / name)
+        assert result.exit_code == 2
+        assert "name another file with --plot" in result.output
+        assert (place / name).read_bytes() == before
+
+
+def test_data_whose_columns_have_no_names_asks_for_the_schema(place):
+    pairs = [pair for pair in SCHEMA if pair[1] != "string"]
+    data = columns(8, 1, 2)
+    matrix = np.column_stack([data[name] for name, _ in pairs])
+    np.save(place / "matrix.npy", matrix)
+    numbers = build_reference({name: data[name] for name, _ in pairs})
+    (place / "numbers.json").write_bytes(numbers.to_bytes())
+    (place / "numbers.schema.json").write_text(json.dumps(pairs))
+    crc = feature_schema_crc32(pairs)
+    rows = [[None if np.isnan(x) else x for x in row] for row in matrix[:600].tolist()]
+    events = [
+        {"event_id": f"e{i}", "ts_ns": START + i, "symbol": "AAA", "features": row, "schema_crc32": crc}
+        for i, row in enumerate(rows)
+    ]
+    (place / "arrays.jsonl").write_text("\n".join(map(json.dumps, events)))
+    for name in ("matrix.npy", "arrays.jsonl"):
+        arguments = ["--reference", place / "numbers.json", "--data", place / name]
+        result = call(drift, *arguments)
+        assert result.exit_code == 2, result.output
+        assert "Remedy: name the schema with --schema" in result.output
+        result = call(drift, *arguments, "--schema", place / "numbers.schema.json")
+        assert result.exit_code == 0, result.output
