@@ -406,7 +406,11 @@ def _write_plot(path: Path, data: Path, reference: Path, found: Sequence[Finding
 
 def _panel(finding: Finding) -> Panel:
     d, values = finding.distribution, finding.values
-    parts = [f"PSI {values['psi']:.3f}"] if values["psi"] is not None else []
+    parts = []
+    if values["psi"] is not None:
+        parts.append(f"PSI {values['psi']:.3f}")
+    elif finding.drifted is None:
+        parts.append("not judged: too few values")
     if finding.reading.psi_p is not None:
         parts.append(f"p {_chance(finding.reading.psi_p)}")
     if values["mean_shift_sigma"] is not None:
@@ -424,5 +428,5 @@ def _panel(finding: Finding) -> Panel:
         reference=tuple(collapse((*d.counts, d.null_count), d.psi_starts)),
         live=tuple(collapse(finding.counts, d.psi_starts)),
         marks=tuple(marks),
-        drifted=bool(finding.drifted),
+        drifted=finding.drifted,
     )

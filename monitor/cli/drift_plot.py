@@ -5,7 +5,7 @@ Written as text, for one kind of picture needs no library. Legible on light and 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from html import escape
 from typing import NamedTuple
 
@@ -23,10 +23,11 @@ _STYLE = """
   .title { font: 600 15px sans-serif; } .name { font: 600 12px sans-serif; } text { font: 11px sans-serif; }
   text { fill: #333; } .faint { fill: #666; font-size: 10px; }
   .reference { fill: #a3a3a3; } .live { fill: #2a78d6; } .moved { fill: #d9591b; }
+  .unjudged { fill: #777; fill-opacity: 0.12; stroke: #777; }
   .axis { stroke: #888; stroke-width: 1; } .grid { stroke: #888; stroke-width: 0.5; stroke-dasharray: 2 3; }
   @media (prefers-color-scheme: dark) {
     text { fill: #ddd; } .faint { fill: #aaa; } .reference { fill: #7d7d7d; }
-    .live { fill: #5b9df0; } .moved { fill: #f08148; }
+    .live { fill: #5b9df0; } .moved { fill: #f08148; } .unjudged { fill: #bbb; stroke: #bbb; }
   }
 """
 
@@ -40,7 +41,13 @@ class Panel(NamedTuple):
     reference: tuple[int, ...]
     live: tuple[int, ...]
     marks: tuple[tuple[float, str], ...]
-    drifted: bool
+    drifted: bool | None
+    """None: not judged."""
+
+    @property
+    def kind(self) -> str:
+        """Style of the bars of the data."""
+        return "unjudged" if self.drifted is None else "moved" if self.drifted else "live"
 
 
 def plot_svg(title: str, panels: Sequence[Panel]) -> str:
@@ -55,7 +62,7 @@ def plot_svg(title: str, panels: Sequence[Panel]) -> str:
         f"<title>{escape(title)}</title>",
         f"<style>{_STYLE}</style>",
         f'<text class="title" x="{_MARGIN}" y="30">{escape(title)}</text>',
-        *_legend(),
+        *_legend({panel.kind for panel in panels}),
     ]
     for i, panel in enumerate(panels):
         x, y = _MARGIN + i % across * _WIDTH, _TOP + i // across * _HEIGHT
@@ -63,21 +70,24 @@ def plot_svg(title: str, panels: Sequence[Panel]) -> str:
     return "\n".join([*parts, "</svg>", ""])
 
 
-def _legend() -> list[str]:
+def _legend(kinds: Collection[str]) -> list[str]:
     parts = []
     x = _MARGIN
-    for kind, label in (("reference", "reference"), ("live", "data"), ("moved", "data, drifted")):
-        parts.append(f'<rect class="{kind}" x="{x}" y="44" width="10" height="10"/>')
-        parts.append(f'<text x="{x + 15}" y="53">{label}</text>')
+    labels = {"reference": "reference", "live": "data", "moved": "data, drifted"}
+    if "unjudged" in kinds:
+        labels["unjudged"] = "data, not judged"
+    for kind, label in labels.items():
+        parts.append(f'<rect class="{kind}" x="{x}" y="40" width="10" height="10"/>')
+        parts.append(f'<text x="{x + 15}" y="49">{label}</text>')
         x += 30 + 6 * len(label)
     note = "bars are shares of the groups of bins that PSI compares"
-    parts.append(f'<text class="faint" x="{x + 6}" y="53">{note}</text>')
+    parts.append(f'<text class="faint" x="{_MARGIN}" y="65">{note}</text>')
     return parts
 
 
 def _panel(panel: Panel) -> list[str]:
     shares = [_shares(panel.reference), _shares(panel.live)]
-    kinds = ("reference", "moved" if panel.drifted else "live")
+    kinds = ("reference", panel.kind)
     missing = bool(panel.reference[-1] or panel.live[-1])
     groups = len(panel.reference) - (not missing)
     top = max(max(side) for side in shares) or 1.0

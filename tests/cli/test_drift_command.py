@@ -320,3 +320,20 @@ def test_data_whose_columns_have_no_names_asks_for_the_schema(place):
         assert "Remedy: name the schema with --schema" in result.output
         result = call(drift, *arguments, "--schema", place / "numbers.schema.json")
         assert result.exit_code == 0, result.output
+
+
+def test_the_plot_tells_what_is_not_judged_from_what_is_clean(place):
+    few, clean = place / "few.svg", place / "clean.svg"
+    assert held(place, first_rows(place, "few.npz", 100), "--plot", few).exit_code == 2
+    assert held(place, "clean.npz", "--plot", clean).exit_code == 0
+    space = {"svg": "http://www.w3.org/2000/svg"}
+    said = {}
+    for panel in ElementTree.fromstring(few.read_text()).findall("svg:g", space):
+        name, subtitle, *_ = [text.text for text in panel.findall("svg:text", space)]
+        said[name] = subtitle, {rect.get("class") for rect in panel.findall("svg:rect", space)}
+    assert said["calm"][0].startswith("not judged: too few values")
+    assert said["calm"][1] == {"reference", "unjudged"}
+    assert said["venue"][0].startswith("PSI")
+    assert said["venue"][1] == {"reference", "live"}
+    assert "data, not judged" in few.read_text()
+    assert "not judged" not in clean.read_text()
