@@ -18,7 +18,7 @@ from rich.markdown import Markdown
 
 from monitor.engine.catalogue import BY_NAME, FAMILIES
 from monitor.engine.family import Family
-from monitor.observe.series import metric_name, metric_type
+from monitor.observe.series import PREFIX, catalogue_names, metric_name, metric_type
 from monitor.policy.durations import format_duration
 
 BAD_USAGE = 2
@@ -54,6 +54,7 @@ def metrics(
 ) -> None:
     """Explain a metric: meaning, formula, units, source, and what it does with too little data."""
     console = Console(markup=False, highlight=False, soft_wrap=True)
+    errors = Console(stderr=True, markup=False, highlight=False, soft_wrap=True)
     if check is not None:
         fault = _fault(check)
         if fault:
@@ -64,22 +65,35 @@ def metrics(
         try:
             write.write_text(handbook(), encoding="utf-8")
         except OSError as error:
-            refused = f"metrics: {write}: cannot be written: {error.strerror}."
-            Console(stderr=True, soft_wrap=True, markup=False, highlight=False).print(
-                f"{refused} Remedy: name a file in a writable directory with --write."
+            errors.print(
+                f"metrics: {write}: cannot be written: {error.strerror}. "
+                "Remedy: name a file in a writable directory with --write."
             )
             raise typer.Exit(BAD_USAGE) from error
         console.print(f"wrote {len(FAMILIES)} metrics to {write}")
     elif name is None:
         for family in FAMILIES:
             console.print(f"{signature(family):44} {family.meaning}")
-    elif name in BY_NAME:
-        console.print(Markdown("\n".join(entry(BY_NAME[name], set()))))
+    elif (meant := named(name)) is not None:
+        console.print(Markdown("\n".join(entry(meant, set()))))
     else:
-        near = difflib.get_close_matches(name, BY_NAME, 3)
+        near = difflib.get_close_matches(_bare(name), BY_NAME, 3)
         remedy = " or ".join(near) or "list them with `shadow-monitor metrics`"
-        Console(stderr=True, soft_wrap=True).print(f"metrics: there is no {name!r}. Remedy: {remedy}.")
+        errors.print(f"metrics: there is no {name!r}. Remedy: {remedy}.")
         raise typer.Exit(BAD_USAGE)
+
+
+def named(text: str) -> Family | None:
+    """The metric that is meant: by name, in any case, with labels, as Prometheus has it, or with its unit."""
+    bare = _bare(text)
+    meant = BY_NAME.get(bare) or BY_NAME.get(catalogue_names().get(PREFIX + bare, ""))
+    by_unit = {f"{family.name}_{family.unit.replace(' ', '_')}": family for family in FAMILIES}
+    return meant or by_unit.get(bare)
+
+
+def _bare(text: str) -> str:
+    """Without labels and prefix, in lower case."""
+    return text.partition("{")[0].strip().lower().removeprefix(PREFIX)
 
 
 def _fault(page: Path) -> str:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from monitor.cli.metrics import handbook, metrics
 from monitor.engine.catalogue import FAMILIES
+from monitor.observe.series import metric_name
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 
@@ -61,3 +62,28 @@ def test_one_metric_is_explained_and_an_unknown_one_suggested():
     assert "kendall_tau" in refused.output
     listed = run()
     assert listed.output.count("\n") == len(FAMILIES)
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("PSI", "psi"),
+        ("psi{feature=f05}", "psi"),
+        ("psi_nats", "psi"),
+        ("shadow_monitor_psi", "psi"),
+        ("shadow_monitor_psi_nats", "psi"),
+        ('shadow_monitor_psi{feature="f05",window="300"}', "psi"),
+        *((metric_name(family), family.name) for family in FAMILIES),
+    ],
+)
+def test_a_metric_is_known_by_its_other_names(text, name):
+    result = run(text)
+    assert result.exit_code == 0, result.output
+    assert result.output.split()[0].split("{")[0] == name
+
+
+def test_a_name_near_that_of_prometheus_is_suggested():
+    refused = run("shadow_monitor_kendal_tau{role='v8'}")
+    assert refused.exit_code == 2
+    assert "kendall_tau" in refused.output
+    assert run("[/x]").exit_code == 2
