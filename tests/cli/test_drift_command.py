@@ -337,3 +337,12 @@ def test_the_plot_tells_what_is_not_judged_from_what_is_clean(place):
     assert said["venue"][1] == {"reference", "live"}
     assert "data, not judged" in few.read_text()
     assert "not judged" not in clean.read_text()
+
+
+def test_conditions_that_apply_to_no_feature_are_no_pass(place):
+    numbers = build_reference({"calm": columns(0, 7, 1)["calm"]})
+    (place / "calm.json").write_bytes(numbers.to_bytes())
+    arguments = ["--reference", place / "calm.json", "--data", place / "clean.npz"]
+    result = call(drift, *arguments, "--fail-on", "unseen_rate>0.5")
+    assert result.exit_code == 2, result.output
+    assert "no condition applies to any feature" in result.output
