@@ -32,6 +32,7 @@ def forward_of(settings: Settings, deployment: Deployment, active: Manifest) -> 
         symbols=UNLISTED_SYMBOLS if instruments.open else len(tuple(instruments.listed)),
         max_spread=float(deployment.books.max_spread_bps) / BPS,
         evaluation_ns=deployment.grids.evaluation_interval_ns,
+        stale_ns=deployment.books.mark_staleness_ns,
     )
 
 

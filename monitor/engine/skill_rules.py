@@ -23,7 +23,8 @@ class Forward:
     is the models'.
 
     `cost_bps`: of a round trip, of the money traded; `limit`: predictions that wait, in a deployment, shared
-    among `symbols`; `max_spread`: of a quote, a fraction of its mid; `evaluation_ns`: the grid of rules.
+    among `symbols`; `max_spread`: of a quote, a fraction of its mid; `evaluation_ns`: the grid of rules;
+    `stale_ns`: an older mid is none, so that a feed of quotes that is dead gives no returns of zero.
     """
 
     horizons_ns: tuple[int, ...]
@@ -33,6 +34,7 @@ class Forward:
     symbols: int
     max_spread: float
     evaluation_ns: int
+    stale_ns: int = 5_000_000_000
 
     @property
     def overlap_ns(self) -> int:

@@ -106,8 +106,10 @@ class TaskFold:
     def finish(self, at: int, idle: bool) -> Partial:
         """At the end of a replay: everything before `at`, which need not be an instant of the grid.
 
-        Time has passed to `at` before, so that its pane is the open one.
+        Time has passed to `at` before, so that its pane is the open one. What fell due since the last instant
+        of evaluation counts too: the report is as of `at`.
         """
+        self._expire(at)
         return Partial(
             self._deployment,
             self._task,

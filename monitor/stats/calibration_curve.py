@@ -103,11 +103,12 @@ def expected_calibration_error(curve: CalibrationCurve) -> float:
 
 def expected_when_calibrated(curve: CalibrationCurve) -> float:
     """What ECE would be, about, of a calibrated model on as many rows: sum of n_b / n sqrt(2 v_b / (pi n_b)),
-    v_b = y(1 - y) of the share y of ones: mean absolute value of a normal deviation. It falls with 1/sqrt(n).
+    v_b = y (1 - y) with y = (ones + 1/2) / (n_b + 1), so that a bin of one row is not thought certain: mean
+    absolute value of a normal deviation. It falls with 1/sqrt(n).
     """
     n = int(curve.rows.sum())
     terms = [
-        math.sqrt(2.0 / math.pi * ones * (rows - ones) / rows)
+        math.sqrt(2.0 / math.pi * rows * (ones + 0.5) * (rows - ones + 0.5)) / (rows + 1)
         for rows, ones in zip(curve.rows.tolist(), curve.positives.tolist(), strict=True)
         if rows
     ]

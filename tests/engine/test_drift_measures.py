@@ -16,14 +16,14 @@ from monitor.engine.drift_rules import DriftRules
 from monitor.engine.family import share
 from monitor.engine.measures import drift, prediction_drift, store
 from monitor.engine.measures.drift import DRIFT_EVERY_NS
-from monitor.engine.measures.feature_readings import rates
+from monitor.engine.measures.feature_readings import of_present, rates
 from monitor.engine.panes import Pane
 from monitor.engine.rings import WindowView
 from monitor.engine.rows import Scores
 from monitor.engine.scope import Batch, Scope
 from monitor.stats.drift import DriftReader
 from monitor.stats.estimate import Estimate, Status
-from monitor.stats.reference import Reference, build_reference
+from monitor.stats.reference import Reference, build_reference, freeze
 from monitor.wire.keys import category_code
 from monitor.wire.table import Table
 
@@ -274,3 +274,18 @@ def test_drift_of_both_folds_is_the_same_for_any_tasks_and_batches():
     ok = {key.split("{")[0].split("@")[0] for key, e in picked[0].items() if e.status is Status.OK}
     assert ok == set(names)
     assert DRIFT_EVERY_NS == MINUTE
+
+
+def test_a_distance_of_values_that_are_not_there_is_not_said():
+    distribution = freeze(np.random.default_rng(1).normal(size=2000))
+    reader = DriftReader((distribution,))
+    live = np.zeros((1, reader.stride), np.int64)
+    for present, status in ((0, Status.INSUFFICIENT), (149, Status.INSUFFICIENT), (640, Status.OK)):
+        live[0, : reader.stride - 1] = present // (reader.stride - 1)
+        live[0, 0] += present - live[0, :-1].sum()
+        live[0, -1] = 5000
+        (reading,) = reader.read(live, [(0, S)])
+        found = of_present(reading, present, reading.estimates(0, S))
+        assert (found["ks"].status, found["ks"].n) == (status, present)
+        assert (found["ks"].value is None) == (status is Status.INSUFFICIENT)
+        assert found["psi"].n == present + 5000, "missing values are a group of PSI"

@@ -81,3 +81,15 @@ def test_rows_that_fall_due_are_counted_in_the_pane_of_that_time(steps, restarte
         assert {start: count["rows"] for start, count in said.items()} == dict(
             zip(starts.tolist(), counts.tolist(), strict=True)
         )
+
+
+def test_the_last_words_of_a_replay_hold_what_fell_due_up_to_them():
+    rows, fold = made_up(3, n=400), HOUSE.fold1()
+    eff = rows.features["eff"][np.isin(rows.features["fate"], (5, 6, 7))]
+    at = int(eff[200]) + WAIT + 1
+    assert at % HOUSE.evaluation
+    tables, scores = rows.part(START, at)
+    fold.fold(tables, scores, at, idle=False)
+    said = Counts.from_bytes(fold.finish(at, idle=False).open.pane.statistics["echoed"], ("rows",))
+    begins = at // HOUSE.grid.pane * HOUSE.grid.pane
+    assert said["rows"] == int(((eff + WAIT >= begins) & (eff + WAIT < at)).sum()) > 0

@@ -12,12 +12,13 @@ from scipy.stats import spearmanr
 from test_skill_memories import batch, features
 
 from monitor.engine.catalogue import Catalogue
-from monitor.engine.measures import skill
+from monitor.engine.measures import labelled, skill
 from monitor.engine.memories.forward import ForwardReturns
 from monitor.engine.panes import Pane
-from monitor.engine.rings import Rings
-from monitor.engine.scope import NO_ROWS, Batch
+from monitor.engine.rings import Rings, WindowView
+from monitor.engine.scope import NO_ROWS, Batch, plain
 from monitor.engine.skill_rules import Forward
+from monitor.stats.calibration_curve import CalibrationCurve, calibration_edges
 from monitor.stats.estimate import Status
 from monitor.stats.information_coefficient import information_coefficient
 from monitor.stats.newey_west import lag_panes
@@ -118,3 +119,19 @@ def test_returns_that_overlap_make_noise_significant_about_as_often_as_nominal(p
     assert missed / trials < 0.14
     assert late / trials < 0.14
     assert naive / trials > 0.4 or persistence == 0.0
+
+
+@pytest.mark.parametrize(
+    ("rows", "status"), [(30, Status.INSUFFICIENT), (149, Status.INSUFFICIENT), (150, Status.OK)]
+)
+def test_few_rows_do_not_pass_as_calibrated(rows, status):
+    scope = replace(House().scope, kinds={"active": "probability", "shadow": "probability"})
+    read = dict(labelled.ece_debiased(scope))[(("role", "active"),)]
+    edges = calibration_edges(None)
+    kind = plain(CalibrationCurve, edges)
+    curve = kind.empty(S)
+    p = (np.arange(rows) % 15 + 0.5) / 15
+    curve.update(p, (np.arange(rows) % 2).astype(float))
+    pane = Pane({"calibration/active": kind}, S, {"calibration/active": curve})
+    found = read(WindowView({"calibration/active": kind}, (pane,), (START,), START, START + S, START))
+    assert (found.status, found.n) == (status, rows)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from monitor.engine.memories.forward import SKIPPED, ForwardReturns, Quota, derived
 from monitor.engine.memories.labels import COUNTED, COUNTS, LABELLED, UNLABELLED, Labels
-from monitor.engine.memories.mids import SHARDS, STALE_NS, Mids, mid_of
+from monitor.engine.memories.mids import KEPT_NS, SHARDS, Mids, mid_of
 from monitor.engine.panes import PaneBytes
 from monitor.engine.rows import Scores
 from monitor.engine.scope import NO_ROWS, Batch
@@ -199,15 +199,15 @@ def test_neither_last_trades_nor_crossed_one_sided_wide_or_stale_quotes_are_mids
     ask = np.array([101.0, 99.0, 101.0, np.nan, 150.0, 100.0, 0.0, 1.0])
     assert mid_of(bid, ask, 0.02).tolist()[:1] == [100.0]
     assert np.isnan(mid_of(bid, ask, 0.02)).tolist() == [False, True, True, True, True, False, True, True]
-    mids = Mids()
+    mids = Mids(5 * S)
     quotes = np.array([1], np.uint64), np.array([0]), np.array([5.0])
     mids.take(quotes)
     none = np.empty(0, np.uint64), np.empty(0, np.int64), np.empty(0)
-    asked = np.array([1, 1, 2], np.uint64), np.array([STALE_NS, STALE_NS + 1, 5])
+    asked = np.array([1, 1, 2], np.uint64), np.array([5 * S, 5 * S + 1, 5])
     assert str(mids.at(none, asked).tolist()) == "[5.0, nan, nan]"
-    mids.forget(STALE_NS)
+    mids.forget(KEPT_NS)
     assert len(mids) == 1
-    mids.forget(STALE_NS + 1)
+    mids.forget(KEPT_NS + 1)
     assert len(mids) == 0
     assert mids.records() == {f"{1 % SHARDS}": None}
 

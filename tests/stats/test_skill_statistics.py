@@ -111,7 +111,8 @@ def test_calibration_errors_are_those_of_the_bins(rows, cut):
         n, mean = len(mine), sum(a for a, _ in mine) / len(mine)
         share = Fraction(sum(c for _, c in mine), n)
         ece += Fraction(n, len(rows)) * abs(mean - share)
-        expected += n / len(rows) * math.sqrt(2 / math.pi * float(share * (1 - share)) / n)
+        near = (share * n + Fraction(1, 2)) / (n + 1)
+        expected += n / len(rows) * math.sqrt(2 / math.pi * float(near * (1 - near)) / n)
         if n > 1:
             used += n
             squares += n * ((mean - share) ** 2 - share * (1 - share) / (n - 1))

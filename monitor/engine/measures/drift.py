@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.engine.family import Series, Value, estimate, nothing, sorted_labels
-from monitor.engine.measures.feature_readings import Features, with_bound
+from monitor.engine.measures.feature_readings import Features
 from monitor.engine.memories.previous import DERIVED, Previous
 from monitor.engine.memory import Memory
 from monitor.engine.rings import WindowView
@@ -122,10 +122,9 @@ def _ks(features: Features, place: int, sampled_feature: str | None) -> Value:
 
     def value(view: WindowView) -> Estimate:
         found = view.once(features.estimates)
-        readings = view.once(features.readings)
-        if found is None or readings is None:
+        if found is None:
             return nothing(view)
-        binned = with_bound(found[place]["ks"], readings[place])
+        binned = found[place]["ks"]
         if sampled_feature is None or binned.status is not Status.OK:
             return binned
         sample: WindowSample | None = view.statistic(_sample_of(sampled_feature))

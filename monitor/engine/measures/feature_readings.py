@@ -44,6 +44,8 @@ class Features:
         chosen = [self.distributions[place] for place in self.measured]
         self.scale = Scale([d.mean or 0.0 for d in chosen], [d.std or 0.0 for d in chosen])
         self._reader = DriftReader(self.distributions)
+        # Without a value in the reference there is nothing to be distant from.
+        self._filled = np.array([any(d.counts) for d in self.distributions], np.int64)
         self._unseen = {
             place: d.unseen_bin for place, d in enumerate(self.distributions) if d.unseen_bin is not None
         }
@@ -108,7 +110,13 @@ class Features:
         readings = view.once(self.readings)
         if readings is None:
             return None
-        return [reading.estimates(view.from_ns, view.to_ns) for reading in readings]
+        counted = view.by_pane("features", self.counted)
+        assert counted is not None, "there are readings"
+        present = counted.live[:, :-1].sum(axis=1) * self._filled
+        return [
+            of_present(reading, n, reading.estimates(view.from_ns, view.to_ns))
+            for reading, n in zip(readings, present.tolist(), strict=True)
+        ]
 
     def shifts(self, view: WindowView) -> dict[int, Estimate]:
         """Mean shift by place of the feature."""
@@ -152,10 +160,19 @@ def rates(
     return found
 
 
-def with_bound(binned: Estimate, reading: DriftReading) -> Estimate:
-    """A binned distance with `method` and `upper`: the true one lies between the two for certain."""
-    if binned.status is not Status.OK:
-        return binned
-    extra = {k: v for k, v in binned.extra.items() if k != "ks_upper_bound"}
-    extra |= {"method": "binned", "upper": reading.ks_bound}
-    return msgspec.structs.replace(binned, extra=extra)
+def of_present(reading: DriftReading, present: int, found: dict[str, Estimate]) -> dict[str, Estimate]:
+    """Distances of the values that are there: `n` counts these, too few of them are `insufficient`.
+
+    `ks` has `method` and `upper`: the true distance lies between it and `upper` for certain.
+    """
+    enough = present >= reading.n_needed and present > 0
+    for name in ("ks", "ks_p_value"):
+        said = found[name]
+        if said.status is Status.NOT_APPLICABLE:
+            continue
+        value, status = (said.value, said.status) if enough else (None, Status.INSUFFICIENT)
+        extra = {key: value for key, value in said.extra.items() if key != "ks_upper_bound"}
+        if name == "ks":
+            extra |= {"method": "binned", "upper": reading.ks_bound if enough else None}
+        found[name] = msgspec.structs.replace(said, value=value, status=status, n=present, extra=extra)
+    return found

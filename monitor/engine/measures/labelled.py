@@ -91,7 +91,9 @@ def _mean(key: str, name: str, square: str) -> Callable[[str], Value]:
             found = mean(
                 view, [pane.sum(name) for pane in panes], totals, sums.variance(name, square), extra=extra
             )
-            return msgspec.structs.replace(found, value=sums.mean(name))
+            # None of these is ever negative, which a symmetric interval cannot know.
+            low = None if found.low is None else max(0.0, found.low)
+            return msgspec.structs.replace(found, value=sums.mean(name), low=low)
 
         return value
 
@@ -147,7 +149,11 @@ def _sign_accuracy(role: str) -> Value:
 sign_accuracy = by_role(_sign_accuracy, RETURN)
 
 
-def _calibration(read: Callable[[CalibrationCurve], float]) -> Callable[[str], Value]:
+ROWS_A_BIN = 10
+"""Of a calibration curve, for noise to be told from miscalibration: fewer would pass as calibrated."""
+
+
+def _calibration(read: Callable[[CalibrationCurve], float], rows_a_bin: int = 0) -> Callable[[str], Value]:
     def of(role: str) -> Value:
         def value(view: WindowView) -> Estimate:
             curve: CalibrationCurve | None = view.statistic(f"calibration/{role}")
@@ -164,6 +170,8 @@ def _calibration(read: Callable[[CalibrationCurve], float]) -> Callable[[str], V
                 "bins": int(np.count_nonzero(curve.rows)),
                 "expected_when_calibrated": expected_when_calibrated(curve),
             }
+            if n < (needed := rows_a_bin * extra["bins"]):
+                return msgspec.structs.replace(nothing(view), n=n, extra={**extra, "n_needed": needed})
             return estimate(view, found, n, low=low, high=high, extra=extra)
 
         return value
@@ -172,7 +180,7 @@ def _calibration(read: Callable[[CalibrationCurve], float]) -> Callable[[str], V
 
 
 ece = by_role(_calibration(expected_calibration_error), PROBABILITY)
-ece_debiased = by_role(_calibration(debiased_calibration_error), PROBABILITY)
+ece_debiased = by_role(_calibration(debiased_calibration_error, ROWS_A_BIN), PROBABILITY)
 
 
 def _auc(role: str) -> Value:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from monitor.engine.family import Series, nothing, sorted_labels
 from monitor.engine.measures.drift import DRIFT_EVERY_NS
-from monitor.engine.measures.feature_readings import read_window, with_bound
+from monitor.engine.measures.feature_readings import of_present, read_window
 from monitor.engine.rings import WindowView
 from monitor.engine.rows import ScoreStatus
 from monitor.engine.scope import Batch, Scope, Source, plain
@@ -83,8 +83,8 @@ class _Predictions:
         reading = view.once(self.reading)
         if reading is None:
             return None
-        found = reading.estimates(view.from_ns, view.to_ns)
-        return found | {"ks": with_bound(found["ks"], reading)}
+        # A prediction that is counted is there.
+        return of_present(reading, reading.n, reading.estimates(view.from_ns, view.to_ns))
 
 
 def _all(scope: Scope) -> dict[str, _Predictions]:

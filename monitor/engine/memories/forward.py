@@ -89,7 +89,7 @@ class ForwardReturns:
             **{f"value/{role}": _FLOAT for role in roles},
             **{f"mid/{place}": _FLOAT for place in range(len(self._offsets))},
         }
-        self._mids = Mids()
+        self._mids = Mids(forward.stale_ns)
         self._rows = Table({name: np.empty(0, kind) for name, kind in self._kinds.items()})
         self._known = 0
         """Mids as of all times before this one have been found."""

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from monitor.errors import StateError
 
-STALE_NS = 10 * 86_400 * 10**9
-"""A mid ten days old is no mid: weekends and holidays pass, symbols that are gone are forgotten."""
+KEPT_NS = 10 * 86_400 * 10**9
+"""Symbols that were not quoted for ten days are forgotten: weekends and holidays pass."""
 
 SHARDS = 16
 """State records: symbols by the last bits of their key, so that a quote does not rewrite them all."""
@@ -38,9 +38,10 @@ def mid_of(bid: NDArray[np.float64], ask: NDArray[np.float64], max_spread: float
 
 
 class Mids:
-    """Memory: 24 bytes a symbol, at most those quoted within ten days."""
+    """A mid older than `stale_ns` is none. 24 bytes a symbol, at most those quoted within ten days."""
 
-    def __init__(self) -> None:
+    def __init__(self, stale_ns: int) -> None:
+        self._stale = stale_ns
         self._keys = np.empty(0, np.uint64)
         self._eff = np.empty(0, np.int64)
         self._mid = np.empty(0)
@@ -75,7 +76,7 @@ class Mids:
             hit = asked[order] & (before >= 0) & (keys[quote] == keys[order])
             at, where = quote[hit], order[hit] - len(quotes[0])
             found[where], since[where] = quotes[2][at], quotes[1][at]
-        found[times - since > STALE_NS] = np.nan
+        found[times - since > self._stale] = np.nan
         return found
 
     def _last(self, symbols: NDArray[np.uint64]) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
@@ -103,11 +104,11 @@ class Mids:
         self._dirty.update((keys % np.uint64(SHARDS)).tolist())
 
     def forget(self, until: int) -> None:
-        """Time has passed to `until`: drop what is stale."""
-        stale = until - self._eff > STALE_NS
-        if stale.any():
-            self._dirty.update((self._keys[stale] % np.uint64(SHARDS)).tolist())
-            self._keys, self._eff, self._mid = self._keys[~stale], self._eff[~stale], self._mid[~stale]
+        """Time has passed to `until`: drop symbols that are gone."""
+        gone = until - self._eff > KEPT_NS
+        if gone.any():
+            self._dirty.update((self._keys[gone] % np.uint64(SHARDS)).tolist())
+            self._keys, self._eff, self._mid = self._keys[~gone], self._eff[~gone], self._mid[~gone]
 
     def records(self) -> dict[str, bytes | None]:
         """State records changed since the last call; None = deleted."""
