@@ -49,7 +49,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--proof", action="store_true", help="run the long proofs, and nothing else")
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     proofs = [item for item in items if item.get_closest_marker("proof")]
     others = [item for item in items if not item.get_closest_marker("proof")]
@@ -86,7 +86,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
     if not config.getoption("--proof") or hasattr(config, "workerinput"):
         return
-    write(config.stash[_PASSED], [item.nodeid for item in config.stash[PROOFS]])
+    write(config.stash[_PASSED], [item.nodeid for item in session.items])
 
 
 def write(passed: Mapping[str, Any], collected: Sequence[str]) -> None:
