@@ -35,7 +35,9 @@ docs/metrics.md`.
 not finite; `not_applicable`, there is no such thing for this model. Only `ok` may pass, fail or resolve a
 rule. A window spans the closed panes and the open one, so it holds between its length and one pane more;
 `from_ns` and `to_ns` are the exact bounds. *Schedule* is the shortest useful one; *blames* says whom a bad
-value accuses, and so which actions `check` lets a rule take.
+value accuses, and so which actions `check` lets a rule take. Rows that are joined (labels, returns, orders
+and their events) belong to the moment at which they met, or their wait ended. A value of a book may stand
+with `unknown` and `stale`: the last there was, on which hard limits still act.
 """
 
 BLAMES = {

@@ -88,7 +88,8 @@ class CalibrationCurve(IntegerCounts[Edges]):
 def expected_calibration_error(curve: CalibrationCurve) -> float:
     """ECE = sum over bins of n_b / n |mean p - share of ones|, a fraction; NaN without rows.
 
-    It is never 0, also of a perfect model: see `expected_when_calibrated`.
+    Bins are the groups of PSI of the reference's predictions, 15 of equal width where it has none. It is never
+    0, also of a perfect model: see `expected_when_calibrated`.
 
     >>> curve = CalibrationCurve((0.5,))
     >>> curve.update(np.array([0.2, 0.4, 0.9, 0.7]), np.array([0.0, 1.0, 1.0, 0.0]))
@@ -119,7 +120,8 @@ def debiased_calibration_error(curve: CalibrationCurve) -> float:
     """sqrt(max(0, CE2)), CE2 = sum over bins of n_b / n [(mean p - y)^2 - y (1 - y) / (n_b - 1)], y the share
     of ones; a fraction: the root mean square of miscalibration by bin, about 0 of a calibrated model.
 
-    Bins with fewer than 2 rows say nothing of their own noise and are left out; NaN where all are.
+    Bins with fewer than 2 rows say nothing of their own noise and are left out; NaN where all are. As a
+    metric it wants 10 rows a filled bin.
 
     >>> curve = CalibrationCurve(())
     >>> curve.update(np.full(1000, 0.58), np.repeat([0.0, 1.0], 500))

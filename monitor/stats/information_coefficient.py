@@ -30,6 +30,10 @@ def information_coefficient(
     3 pairs or more: `panes`, `pane_mean`, `icir` = mean / standard deviation of their ICs, and, where there
     are enough panes, `t` = mean over its Newey-West standard error with `lag` panes.
 
+    A mid is (bid + ask) / 2 of the symbol's own last uncrossed quote no wider than `books.max_spread_bps`, at
+    most `books.mark_staleness` old; without one at either end there is no return. Nor is there where the mid
+    doubles or halves. A pair belongs to the moment at which its horizon ends.
+
     Source: Grinold and Kahn, Active Portfolio Management (2000), 6; Newey and West, Econometrica 55 (1987).
     """
     estimate = rank_correlation(sample, from_ns, to_ns)
