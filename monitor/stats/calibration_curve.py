@@ -88,8 +88,8 @@ class CalibrationCurve(IntegerCounts[Edges]):
 def expected_calibration_error(curve: CalibrationCurve) -> float:
     """ECE = sum over bins of n_b / n |mean p - share of ones|, a fraction; NaN without rows.
 
-    Bins are the groups of PSI of the reference's predictions, 15 of equal width where it has none. It is never
-    0, also of a perfect model: see `expected_when_calibrated`.
+    Bins are the groups of PSI of the reference's predictions, 15 of equal width where it has none. Never 0,
+    also of a perfect model: see `expected_when_calibrated`.
 
     >>> curve = CalibrationCurve((0.5,))
     >>> curve.update(np.array([0.2, 0.4, 0.9, 0.7]), np.array([0.0, 1.0, 1.0, 0.0]))
