@@ -47,7 +47,7 @@ RULES = (
          no_data="alert", **{"for": "1s"}),
     rule("loss", "pnl_after_costs", labels={"role": "active", "fills": "real"}, window="6s", below=-500),
     rule("effect", "model_effect", labels={"role": "shadow"}, window="6s", below=-0.5),
-    rule("evidence", "error_e_detector", labels={"role": "shadow"}, subject="shadow", above=0.5),
+    rule("evidence", "error_e_detector", labels={"role": "shadow"}, subject="shadow", above=1.05),
     rule("drawdown", "drawdown", labels={"role": "active", "fills": "real"}, window="session", above=0.02,
          schedule="tick", no_data="alert", severity="critical", action="kill", scope="trading"),
 )  # fmt: skip
