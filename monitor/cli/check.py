@@ -70,9 +70,7 @@ def _named_files(config: Path) -> list[Problem]:
                 try:
                     load(config.resolve().parent / path)
                 except ArtifactError as error:
-                    message, _, remedy = str(error).partition(" Remedy: ")
-                    remedy = remedy or "name what `pack` or `baseline` wrote."
-                    problems.append(Problem(str(config), f"deployments.{name}.{key}", message, remedy))
+                    problems.append(Problem(str(config), f"deployments.{name}.{key}", *_refused(error)))
     return problems
 
 
@@ -125,8 +123,7 @@ class _Files:
         try:
             return load(path)
         except ArtifactError as error:
-            message, _, remedy = str(error).partition(" Remedy: ")
-            self._problem(key, message, remedy or "name what `pack` or `baseline` wrote.")
+            self._problem(key, *_refused(error))
             return None
 
     def _check_reference(
@@ -162,6 +159,12 @@ class _Files:
 
     def _problem(self, key: str, message: str, remedy: str) -> None:
         self.problems.append(Problem(self._file, key, message, remedy))
+
+
+def _refused(error: ArtifactError) -> tuple[str, str]:
+    """What is wrong with a file, and what to do."""
+    message, _, remedy = str(error).partition(" Remedy: ")
+    return message, remedy or "name what `pack` or `baseline` wrote."
 
 
 def _load_model(path: Path) -> Model:

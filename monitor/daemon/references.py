@@ -45,12 +45,13 @@ def unfit(
 def never_judged(reference: Reference, deployment: Deployment) -> Iterator[str]:
     """Rules that can have no value with such a reference, each as a sentence that says why."""
     for rule in deployment.policy.rules:
-        columns = _columns(rule, reference)
-        reasons = [_silent(column, rule.window) for column in columns if isinstance(rule.window, int)]
+        if not isinstance(rule.window, int):
+            continue
+        reasons = [_silent(column, rule.window) for column in _columns(rule, reference)]
         said = [reason for reason in reasons if reason is not None]
         if said and len(said) == len(reasons):
             why = Counter(said).most_common(1)[0][0]
-            over = format_duration(int(rule.window))
+            over = format_duration(rule.window)
             yield f"rule {rule.id}: {rule.metric} over {over} has no value: {why}"
 
 
@@ -64,10 +65,9 @@ def _columns(rule: RuleSettings, reference: Reference) -> list[Distribution]:
     return [d for name, d in reference.features.items() if feature in (None, name)]
 
 
-def _silent(column: Distribution, window_ns: int | str) -> str | None:
+def _silent(column: Distribution, window_ns: int) -> str | None:
     """Why a window of this length is never judged; None where it may be."""
     calibration = column.calibration
-    assert isinstance(window_ns, int)
     if calibration is None:
         return "the reference was built without times"
     if calibration.fault is not None or calibration.design_effect is None:

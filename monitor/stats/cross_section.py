@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import struct
 from collections.abc import Iterable
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,16 @@ from monitor.stats.dependence import effective_size
 from monitor.stats.estimate import Estimate, Status
 from monitor.stats.rank import rhos
 from monitor.stats.ranks import Ranks
-from monitor.stats.sample import Pairs, WindowSample, index_type
+from monitor.stats.sample import (
+    HashSample,
+    Pairs,
+    WindowSample,
+    columns_of,
+    index_type,
+    lower,
+    side_bytes,
+    symbol_bytes,
+)
 
 LEAST_SYMBOLS = 20
 """Fewer symbols at an instant say too little about their order."""
@@ -28,7 +37,7 @@ LEAST_INSTANTS = 2
 """So many whole instants are kept however many symbols there are, and are needed for a value."""
 
 
-class InstantSample:
+class InstantSample(HashSample[int]):
     """Of all instants offered, those with the smallest hash whose pairs fit into `spec`; a pane statistic.
 
     An instant is kept whole or cut: at least two are kept, whatever their size. Pairs with a non-finite
@@ -45,89 +54,21 @@ class InstantSample:
     Source: as `PairSample`, an instant being the unit that is sampled.
     """
 
-    __slots__ = ("_kept", "_threshold", "_unsorted", "_waiting", "non_finite", "seen", "spec")
+    __slots__ = ()
 
-    def __init__(self, spec: int) -> None:
-        if spec < 1:
-            raise ValueError(f"instant sample: the cap must be at least 1, got {spec}")
-        self.spec = spec
-        self.seen = 0
-        self.non_finite = 0
-        self._kept = Pairs.none()
-        self._threshold: int | None = None
-        self._unsorted: list[Pairs] = []
-        self._waiting = 0
+    NAME = "instant sample"
 
-    def update(
-        self,
-        hash_: NDArray[np.uint64],
-        instant: NDArray[np.int64],
-        symbol_key: NDArray[np.uint64],
-        a: NDArray[np.float64],
-        b: NDArray[np.float64],
-    ) -> None:
-        """Offer n pairs: hash of the instant (no two share one), instant in ns, hash of the symbol, sides.
+    def _may_stay(self, hash_: NDArray[np.uint64], threshold: int) -> NDArray[np.bool_]:
+        return hash_ < np.uint64(threshold)
 
-        (instant, symbol) must not repeat over the life of the statistic.
-        """
-        finite = np.isfinite(a) & np.isfinite(b)
-        good = int(np.count_nonzero(finite))
-        self.seen += good
-        self.non_finite += finite.size - good
-        if self._threshold is not None:
-            finite &= hash_ < np.uint64(self._threshold)
-        # Boolean indexing copies: the caller may reuse its arrays.
-        pairs = Pairs(hash_[finite], instant[finite], symbol_key[finite], a[finite], b[finite])
-        if len(pairs):
-            self._unsorted.append(pairs)
-            self._waiting += len(pairs)
-            if self._waiting > self.spec:
-                self._settle()
+    def _under(self, pairs: Pairs) -> Pairs:
+        return _below(pairs, self._threshold).in_order()
 
-    def merge(self, other: Self) -> None:
-        """Join with the sample of other symbols or other instants; associative and commutative."""
-        other._settle()
-        self.seen += other.seen
-        self.non_finite += other.non_finite
-        self._threshold = _smaller(self._threshold, other._threshold)
-        self._unsorted.append(other._kept)
-        self._settle()
+    def _fitting(self, pairs: Pairs) -> int:
+        return _whole(pairs, self.spec)
 
-    def copy(self) -> Self:
-        """An independent sample with the same pairs."""
-        self._settle()
-        twin = type(self)(self.spec)
-        twin.seen, twin.non_finite = self.seen, self.non_finite
-        twin._kept, twin._threshold = self._kept, self._threshold
-        return twin
-
-    @property
-    def empty(self) -> bool:
-        """True while no pair was offered."""
-        return not self.seen and not self.non_finite
-
-    @property
-    def threshold(self) -> int | None:
-        """The smallest hash of an instant that was cut; None while none was."""
-        self._settle()
-        return self._threshold
-
-    def pairs(self) -> Pairs:
-        """The pairs kept, by hash of the instant, then symbol."""
-        self._settle()
-        return self._kept
-
-    def _settle(self) -> None:
-        if not self._unsorted:
-            return
-        pairs = _below(Pairs.concat([self._kept, *self._unsorted]), self._threshold).in_order()
-        fits = _whole(pairs, self.spec)
-        if fits < len(pairs):
-            self._threshold = int(pairs.hash[fits])
-            pairs = Pairs(*(column[:fits].copy() for column in pairs.columns()))
-        self._kept = pairs
-        self._unsorted.clear()
-        self._waiting = 0
+    def _cut_at(self, pairs: Pairs, row: int) -> int:
+        return int(pairs.hash[row])
 
     @staticmethod
     def join(panes: Iterable[InstantSample], k: int) -> WindowSample:
@@ -143,7 +84,7 @@ class InstantSample:
             seen += pane.seen
             non_finite += pane.non_finite
             parts.append(pane.pairs())
-            threshold = _smaller(threshold, pane.threshold)
+            threshold = lower(threshold, pane.threshold)
         pairs = _below(Pairs.concat(parts), threshold)
         # An instant lies in one pane, whose pairs are in order.
         pairs = pairs.take(np.argsort(pairs.hash, kind="stable"))
@@ -158,22 +99,21 @@ class InstantSample:
         self._settle()
         pairs = self._kept
         starts = np.flatnonzero(np.diff(pairs.hash, prepend=~pairs.hash[:1]))
-        symbols, index = np.unique(pairs.symbol_key, return_inverse=True)
-        sides = np.concatenate((pairs.a, pairs.b))
-        with np.errstate(over="ignore", under="ignore"):
-            single = sides.astype("<f4")
-        narrow = bool((single.astype(np.float64) == sides).all())
+        symbols, index = symbol_bytes(pairs)
+        narrow, sides = side_bytes(pairs)
         flags = self._CUT * (self._threshold is not None) + self._SINGLE * narrow
         return b"".join(
             (
-                self._HEADER.pack(self.seen, self.non_finite, len(pairs), starts.size, symbols.size, flags),
+                self._HEADER.pack(
+                    self.seen, self.non_finite, len(pairs), starts.size, len(symbols) // 8, flags
+                ),
                 (self._threshold or 0).to_bytes(8, "little"),
                 pairs.hash[starts].astype("<u8").tobytes(),
                 pairs.ts[starts].astype("<i8").tobytes(),
                 np.diff(starts, append=len(pairs)).astype("<u4").tobytes(),
-                symbols.astype("<u8").tobytes(),
-                index.astype(index_type(symbols.size)).tobytes(),
-                (single if narrow else sides.astype("<f8")).tobytes(),
+                symbols,
+                index,
+                sides,
             )
         )
 
@@ -188,7 +128,7 @@ class InstantSample:
         try:
             sample.seen, sample.non_finite, n, m, s, flags = cls._HEADER.unpack_from(data)
             side = "<f4" if flags & cls._SINGLE else "<f8"
-            threshold, hashes, instants, sizes, symbols, index, a, b = _columns(
+            threshold, hashes, instants, sizes, symbols, index, a, b = columns_of(
                 data[cls._HEADER.size :],
                 *(("<u8", 1), ("<u8", m), ("<i8", m), ("<u4", m)),
                 *(("<u8", s), (index_type(s), n), (side, n), (side, n)),
@@ -207,20 +147,6 @@ class InstantSample:
         if len({column.size for column in sample._kept.columns()}) > 1:
             raise StateError(f"instant sample: the sizes of {m} instants do not add up to {n} pairs")
         return sample
-
-
-def _columns(data: bytes, *layout: tuple[str, int]) -> list[NDArray[Any]]:
-    found, at = [], 0
-    for dtype, count in layout:
-        found.append(np.frombuffer(data, dtype, count, at))
-        at += found[-1].nbytes
-    if at != len(data):
-        raise ValueError(f"{len(data) - at} bytes too many")
-    return found
-
-
-def _smaller(first: int | None, second: int | None) -> int | None:
-    return min((h for h in (first, second) if h is not None), default=None)
 
 
 def _below(pairs: Pairs, threshold: int | None) -> Pairs:

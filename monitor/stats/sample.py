@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,8 @@ _LEAST_CAP = 200
 
 Key = tuple[int, int, int]
 """(hash of the event id, `ts_ns`, hash of the symbol): total order of pairs."""
+
+ThresholdT = TypeVar("ThresholdT", int, Key)
 
 
 def cap_for(k: int, pane_ns: int, window_ns: int) -> int:
@@ -121,35 +123,44 @@ class WindowSample:
         return self.pairs.take(np.argsort(self.pairs.ts, kind="stable"))
 
 
-class PairSample:
-    """Of all pairs offered, the `spec` (cap) with the smallest key; a pane statistic.
+class HashSample(Generic[ThresholdT]):
+    """Pairs kept by hash; what a sample of pairs and one of whole instants have in common.
 
-    Pairs with a non-finite side are counted and left out. `threshold` is the smallest key ever cut, None
-    while nothing was: what lies under it is complete, whichever way batches, tasks and panes were merged.
-
-    >>> sample = PairSample(2)
-    >>> def offer(hash_, a, b):
-    ...     sample.update(np.array([hash_], np.uint64), np.array([0]), np.array([7], np.uint64),
-    ...                   np.array([a]), np.array([b]))
-    >>> offer(30, 0.3, 0.1); offer(10, 0.1, 0.2); offer(20, 0.2, np.nan); offer(40, 0.4, 0.3)
-    >>> sample.seen, sample.non_finite, sample.threshold, sample.pairs().a.tolist()
-    (3, 1, (40, 0, 7), [0.1, 0.3])
-
-    Source: bottom-k sketches, Cohen and Kaplan, Summarizing data using bottom-k sketches, PODC 2007.
+    `seen` finite pairs were offered, `non_finite` left out. `threshold`: the smallest that was ever cut; what
+    lies under it is complete, whichever way batches, tasks and panes were merged.
     """
 
     __slots__ = ("_kept", "_threshold", "_unsorted", "_waiting", "non_finite", "seen", "spec")
 
     def __init__(self, spec: int) -> None:
         if spec < 1:
-            raise ValueError(f"pair sample: the cap must be at least 1, got {spec}")
+            raise ValueError(f"{self.NAME}: the cap must be at least 1, got {spec}")
         self.spec = spec
         self.seen = 0
         self.non_finite = 0
         self._kept = Pairs.none()
-        self._threshold: Key | None = None
+        self._threshold: ThresholdT | None = None
         self._unsorted: list[Pairs] = []
         self._waiting = 0
+
+    NAME: ClassVar[str]
+    """In messages."""
+
+    def _may_stay(self, hash_: NDArray[np.uint64], threshold: ThresholdT) -> NDArray[np.bool_]:
+        """Which of these may lie under the threshold, by their hash alone."""
+        raise NotImplementedError
+
+    def _under(self, pairs: Pairs) -> Pairs:
+        """The pairs under the threshold, in order."""
+        raise NotImplementedError
+
+    def _fitting(self, pairs: Pairs) -> int:
+        """How many of the pairs, in order, are kept."""
+        raise NotImplementedError
+
+    def _cut_at(self, pairs: Pairs, row: int) -> ThresholdT:
+        """The threshold where `row` is the first pair that is not kept."""
+        raise NotImplementedError
 
     def update(
         self,
@@ -159,7 +170,8 @@ class PairSample:
         a: NDArray[np.float64],
         b: NDArray[np.float64],
     ) -> None:
-        """Offer n pairs: hash of the event id, event time in ns, hash of the symbol, and both sides.
+        """Offer n pairs: hash of the event id, or of the instant (no two share one); event time or instant in
+        ns, hash of the symbol, and both sides.
 
         (hash, ts, symbol) must not repeat over the life of the statistic: duplicates are dropped before.
         """
@@ -168,9 +180,14 @@ class PairSample:
         self.seen += good
         self.non_finite += finite.size - good
         if self._threshold is not None:
-            finite &= hash_ <= np.uint64(self._threshold[0])
+            finite &= self._may_stay(hash_, self._threshold)
         # Boolean indexing copies: the caller may reuse its arrays.
-        self._add(Pairs(hash_[finite], ts[finite], symbol_key[finite], a[finite], b[finite]))
+        pairs = Pairs(hash_[finite], ts[finite], symbol_key[finite], a[finite], b[finite])
+        if len(pairs):
+            self._unsorted.append(pairs)
+            self._waiting += len(pairs)
+            if self._waiting > self.spec:
+                self._settle()
 
     def merge(self, other: Self) -> None:
         """Join with the sample of other pairs; associative and commutative.
@@ -182,8 +199,7 @@ class PairSample:
         self.non_finite += other.non_finite
         if not len(other._kept):
             return
-        if other._threshold is not None:
-            self._threshold = min(self._threshold or other._threshold, other._threshold)
+        self._threshold = lower(self._threshold, other._threshold)
         self._unsorted.append(other._kept)
         self._settle()
 
@@ -201,35 +217,62 @@ class PairSample:
         return not self.seen and not self.non_finite
 
     @property
-    def threshold(self) -> Key | None:
-        """The smallest key that was cut; None while nothing was."""
+    def threshold(self) -> ThresholdT | None:
+        """The smallest that was cut; None while nothing was."""
         self._settle()
         return self._threshold
 
     def pairs(self) -> Pairs:
-        """The pairs kept, in key order."""
+        """The pairs kept, in order."""
         self._settle()
         return self._kept
 
-    def _add(self, pairs: Pairs) -> None:
-        if not len(pairs):
-            return
-        self._unsorted.append(pairs)
-        self._waiting += len(pairs)
-        if self._waiting > self.spec:
-            self._settle()
-
     def _settle(self) -> None:
-        """Sort what waits, drop what is not under the threshold, and cut to the cap."""
+        """Sort what waits, drop what is not under the threshold, and cut."""
         if not self._unsorted:
             return
-        pairs = Pairs.concat([self._kept, *self._unsorted]).in_order().below(self._threshold)
-        if len(pairs) > self.spec:
-            self._threshold = pairs.key(self.spec)
-            pairs = Pairs(*(column[: self.spec].copy() for column in pairs.columns()))
+        pairs = self._under(Pairs.concat([self._kept, *self._unsorted]))
+        fits = self._fitting(pairs)
+        if fits < len(pairs):
+            self._threshold = self._cut_at(pairs, fits)
+            pairs = Pairs(*(column[:fits].copy() for column in pairs.columns()))
         self._kept = pairs
         self._unsorted.clear()
         self._waiting = 0
+
+
+class PairSample(HashSample[Key]):
+    """Of all pairs offered, the `spec` (cap) with the smallest key; a pane statistic.
+
+    Pairs with a non-finite side are counted and left out. `threshold` is the smallest key ever cut, None
+    while nothing was: what lies under it is complete, whichever way batches, tasks and panes were merged.
+
+    >>> sample = PairSample(2)
+    >>> def offer(hash_, a, b):
+    ...     sample.update(np.array([hash_], np.uint64), np.array([0]), np.array([7], np.uint64),
+    ...                   np.array([a]), np.array([b]))
+    >>> offer(30, 0.3, 0.1); offer(10, 0.1, 0.2); offer(20, 0.2, np.nan); offer(40, 0.4, 0.3)
+    >>> sample.seen, sample.non_finite, sample.threshold, sample.pairs().a.tolist()
+    (3, 1, (40, 0, 7), [0.1, 0.3])
+
+    Source: bottom-k sketches, Cohen and Kaplan, Summarizing data using bottom-k sketches, PODC 2007.
+    """
+
+    __slots__ = ()
+
+    NAME = "pair sample"
+
+    def _may_stay(self, hash_: NDArray[np.uint64], threshold: Key) -> NDArray[np.bool_]:
+        return hash_ <= np.uint64(threshold[0])
+
+    def _under(self, pairs: Pairs) -> Pairs:
+        return pairs.in_order().below(self._threshold)
+
+    def _fitting(self, pairs: Pairs) -> int:
+        return min(self.spec, len(pairs))
+
+    def _cut_at(self, pairs: Pairs, row: int) -> Key:
+        return pairs.key(row)
 
     @staticmethod
     def join(panes: Iterable[PairSample], k: int) -> WindowSample:
@@ -245,8 +288,7 @@ class PairSample:
             seen += pane.seen
             non_finite += pane.non_finite
             parts.append(pane.pairs())
-            if pane.threshold is not None and (threshold is None or pane.threshold < threshold):
-                threshold = pane.threshold
+            threshold = lower(threshold, pane.threshold)
         if threshold is not None:
             bound = np.uint64(threshold[0])
             parts = [part.take(slice(int(np.searchsorted(part.hash, bound, side="right")))) for part in parts]
@@ -265,21 +307,18 @@ class PairSample:
         """Little-endian columns in key order; symbols by dictionary, sides in 32 bits where that is exact."""
         self._settle()
         pairs = self._kept
-        symbols, index = np.unique(pairs.symbol_key, return_inverse=True)
-        sides = np.concatenate((pairs.a, pairs.b))
-        with np.errstate(over="ignore", under="ignore"):
-            single = sides.astype("<f4")
-        narrow = bool((single.astype(np.float64) == sides).all())
+        symbols, index = symbol_bytes(pairs)
+        narrow, sides = side_bytes(pairs)
         flags = self._OVERFLOWED * (self._threshold is not None) + self._SINGLE * narrow
         return b"".join(
             (
-                self._HEADER.pack(self.seen, self.non_finite, len(pairs), symbols.size, flags),
+                self._HEADER.pack(self.seen, self.non_finite, len(pairs), len(symbols) // 8, flags),
                 self._KEY.pack(*self._threshold) if self._threshold is not None else b"",
-                symbols.astype("<u8").tobytes(),
-                index.astype(index_type(symbols.size)).tobytes(),
+                symbols,
+                index,
                 pairs.hash.astype("<u8").tobytes(),
                 pairs.ts.astype("<i8").tobytes(),
-                (single if narrow else sides.astype("<f8")).tobytes(),
+                sides,
             )
         )
 
@@ -298,19 +337,12 @@ class PairSample:
                 hash_, ts_ns, symbol_key = cls._KEY.unpack_from(data, at)
                 sample._threshold = (hash_, ts_ns, symbol_key)
                 at += cls._KEY.size
-            columns = []
-            side_type = "<f4" if flags & cls._SINGLE else "<f8"
-            for dtype, count in (
-                ("<u8", symbol_count),
-                (index_type(symbol_count), n),
-                ("<u8", n),
-                ("<i8", n),
-                (side_type, n),
-                (side_type, n),
-            ):
-                columns.append(np.frombuffer(data, dtype, count, at))
-                at += columns[-1].nbytes
-            symbols, index, hashes, ts, a, b = columns
+            side = "<f4" if flags & cls._SINGLE else "<f8"
+            symbols, index, hashes, ts, a, b = columns_of(
+                data[at:],
+                *(("<u8", symbol_count), (index_type(symbol_count), n), ("<u8", n), ("<i8", n)),
+                *((side, n), (side, n)),
+            )
             sample._kept = Pairs(
                 hashes.astype(np.uint64),
                 ts.astype(np.int64),
@@ -320,9 +352,46 @@ class PairSample:
             )
         except (struct.error, ValueError, IndexError) as error:
             raise StateError(f"pair sample: {error}") from error
-        if n > spec or at != len(data):
+        if n > spec:
             raise StateError(f"pair sample: {n} pairs in {len(data)} bytes do not fit a cap of {spec}")
         return sample
+
+
+def lower(first: ThresholdT | None, second: ThresholdT | None) -> ThresholdT | None:
+    """The smaller of two thresholds; None is above all."""
+    if first is None or second is None:
+        return second if first is None else first
+    return min(first, second)
+
+
+def symbol_bytes(pairs: Pairs) -> tuple[bytes, bytes]:
+    """The symbols of pairs as a dictionary, and each pair's place in it."""
+    symbols, index = np.unique(pairs.symbol_key, return_inverse=True)
+    return symbols.astype("<u8").tobytes(), index.astype(index_type(symbols.size)).tobytes()
+
+
+def side_bytes(pairs: Pairs) -> tuple[bool, bytes]:
+    """Both sides, one after the other; in 32 bits (True) where that is exact."""
+    sides = np.concatenate((pairs.a, pairs.b))
+    with np.errstate(over="ignore", under="ignore"):
+        single = sides.astype("<f4")
+    narrow = bool((single.astype(np.float64) == sides).all())
+    return narrow, (single if narrow else sides.astype("<f8")).tobytes()
+
+
+def columns_of(data: bytes, *layout: tuple[str, int]) -> list[NDArray[Any]]:
+    """Columns by type and length, which together are all of `data`.
+
+    Raises:
+        ValueError: they are not.
+    """
+    found, at = [], 0
+    for dtype, count in layout:
+        found.append(np.frombuffer(data, dtype, count, at))
+        at += found[-1].nbytes
+    if at != len(data):
+        raise ValueError(f"{len(data) - at} bytes too many")
+    return found
 
 
 def index_type(symbols: int) -> str:
