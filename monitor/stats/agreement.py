@@ -5,32 +5,18 @@ Knows no model: `a` is what is compared against, `b` what is compared.
 
 from __future__ import annotations
 
-import struct
-import sys
 from collections.abc import Sequence
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.errors import StateError
 from monitor.stats.estimate import Estimate, Status
 from monitor.stats.exact_sums import ExactSums
-from monitor.stats.intervals import Interval, mean_interval, share_interval
-
-LARGEST = sys.float_info.max
-"""What a difference counts as that no float can hold."""
-
+from monitor.stats.intervals import Interval, mean_interval
+from monitor.stats.pair_counts import LARGEST, PairCounts, share
 
 Neutral = tuple[float, float]
 """Values of `a` and of `b` that have neither sign: 0 of a return, 0.5 of a probability."""
-
-
-def distances(a: NDArray[np.float64], b: NDArray[np.float64]) -> NDArray[np.float64]:
-    """`|b - a|` of finite pairs; what overflows counts as the largest float."""
-    with np.errstate(over="ignore"):
-        apart: NDArray[np.float64] = np.minimum(np.abs(b - a), LARGEST)
-    return apart
 
 
 def opposed(a: NDArray[np.float64], b: NDArray[np.float64], neutral: Neutral) -> NDArray[np.bool_]:
@@ -58,7 +44,7 @@ def gaps(a: NDArray[np.float64], b: NDArray[np.float64], neutral: Neutral) -> ND
 GAP = ("gap", "square")
 
 
-class Agreement:
+class Agreement(PairCounts[Neutral]):
     """Counts of signs and the largest difference of all pairs; a pane statistic.
 
     `n` pairs, `same` of equal sign (see `opposed`), `both_neutral` of these, `one_neutral` of the others;
@@ -70,70 +56,18 @@ class Agreement:
     (4, 3, 1, 3.0)
     """
 
-    __slots__ = ("both_neutral", "largest", "n", "non_finite", "one_neutral", "same", "spec")
+    kinds = ("same", "both_neutral", "one_neutral")
+    __slots__ = kinds
 
-    def __init__(self, spec: Neutral) -> None:
-        self.spec = spec
-        self.n = self.same = self.both_neutral = self.one_neutral = self.non_finite = 0
-        self.largest = 0.0
+    same: int
+    both_neutral: int
+    one_neutral: int
 
-    def update(self, a: NDArray[np.float64], b: NDArray[np.float64]) -> None:
-        """Take n pairs, (n,) each."""
-        finite = np.isfinite(a) & np.isfinite(b)
-        if not finite.all():
-            self.non_finite += int(finite.size - np.count_nonzero(finite))
-            a, b = a[finite], b[finite]
-        if not a.size:
-            return
-        self.n += a.size
-        self.largest = max(self.largest, float(distances(a, b).max()))
+    def _count(self, a: NDArray[np.float64], b: NDArray[np.float64], apart: NDArray[np.float64]) -> None:
         neutral_a, neutral_b = a == self.spec[0], b == self.spec[1]
         self.same += a.size - int(np.count_nonzero(opposed(a, b, self.spec)))
         self.both_neutral += int(np.count_nonzero(neutral_a & neutral_b))
         self.one_neutral += int(np.count_nonzero(neutral_a ^ neutral_b))
-
-    def merge(self, other: Self) -> None:
-        """Add the pairs of `other`, which has the same neutral values."""
-        if self.spec != other.spec:
-            raise ValueError("agreement: statistics of different neutral values do not merge")
-        for name in _COUNTS:
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.largest = max(self.largest, other.largest)
-
-    def copy(self) -> Self:
-        """An independent statistic of the same pairs."""
-        twin = type(self)(self.spec)
-        twin.merge(self)
-        return twin
-
-    @property
-    def empty(self) -> bool:
-        """True while no pair came."""
-        return not self.n and not self.non_finite
-
-    def to_bytes(self) -> bytes:
-        """Counts and the largest difference, little-endian."""
-        return _LAYOUT.pack(*(getattr(self, name) for name in _COUNTS), self.largest)
-
-    @classmethod
-    def from_bytes(cls, data: bytes, spec: Neutral) -> Self:
-        """The statistic whose `to_bytes` gave `data`.
-
-        Raises:
-            StateError: bytes of another length.
-        """
-        statistic = cls(spec)
-        try:
-            *counts, statistic.largest = _LAYOUT.unpack(data)
-        except struct.error as error:
-            raise StateError(f"agreement: {error}") from error
-        for name, count in zip(_COUNTS, counts, strict=True):
-            setattr(statistic, name, count)
-        return statistic
-
-
-_COUNTS = ("n", "same", "both_neutral", "one_neutral", "non_finite")
-_LAYOUT = struct.Struct("<QQQQQd")
 
 
 def sign_agreement(panes: Sequence[Agreement], from_ns: int, to_ns: int) -> Estimate:
@@ -143,7 +77,7 @@ def sign_agreement(panes: Sequence[Agreement], from_ns: int, to_ns: int) -> Esti
     scatter of the panes leaves (`share_interval`), as is `n_eff`. No pair: `insufficient`. `extra`:
     `both_neutral`, `one_neutral`, `non_finite`.
     """
-    return _share(panes, [pane.same for pane in panes], from_ns, to_ns)
+    return share(panes, [pane.same for pane in panes], from_ns, to_ns, _signs(panes))
 
 
 def disagreement_rate(panes: Sequence[Agreement], from_ns: int, to_ns: int) -> Estimate:
@@ -151,17 +85,7 @@ def disagreement_rate(panes: Sequence[Agreement], from_ns: int, to_ns: int) -> E
 
     How often the challenger would have done something else. Rest as `sign_agreement`.
     """
-    return _share(panes, [pane.n - pane.same for pane in panes], from_ns, to_ns)
-
-
-def _share(panes: Sequence[Agreement], events: list[int], from_ns: int, to_ns: int) -> Estimate:
-    n, extra = sum(pane.n for pane in panes), _signs(panes)
-    if not n:
-        return Estimate(
-            value=None, n=0, status=Status.INSUFFICIENT, from_ns=from_ns, to_ns=to_ns, extra=extra
-        )
-    interval = share_interval(np.array(events), np.array([pane.n for pane in panes]))
-    return _ok(sum(events) / n, n, interval, from_ns, to_ns, extra)
+    return share(panes, [pane.n - pane.same for pane in panes], from_ns, to_ns, _signs(panes))
 
 
 def disagreement_gap(panes: Sequence[ExactSums], from_ns: int, to_ns: int) -> Estimate:
@@ -183,7 +107,16 @@ def disagreement_gap(panes: Sequence[ExactSums], from_ns: int, to_ns: int) -> Es
     interval = Interval(float(window.n), None, None)
     if max(variance, *map(abs, sums)) < _WIDEST:
         interval = mean_interval(sums, np.array([pane.n for pane in panes]), variance)
-    return _ok(window.mean("gap"), window.n, interval, from_ns, to_ns, {})
+    return Estimate(
+        value=window.mean("gap"),
+        n=window.n,
+        status=Status.OK,
+        from_ns=from_ns,
+        to_ns=to_ns,
+        n_eff=interval.n_eff,
+        low=interval.low,
+        high=interval.high,
+    )
 
 
 _WIDEST = 1e150
@@ -210,19 +143,3 @@ def max_abs_difference(panes: Sequence[Agreement], from_ns: int, to_ns: int) -> 
 def _signs(panes: Sequence[Agreement]) -> dict[str, int]:
     names = ("both_neutral", "one_neutral", "non_finite")
     return {name: sum(getattr(pane, name) for pane in panes) for name in names}
-
-
-def _ok(
-    value: float, n: int, interval: Interval, from_ns: int, to_ns: int, extra: dict[str, int]
-) -> Estimate:
-    return Estimate(
-        value=value,
-        n=n,
-        status=Status.OK,
-        from_ns=from_ns,
-        to_ns=to_ns,
-        n_eff=interval.n_eff,
-        low=interval.low,
-        high=interval.high,
-        extra=extra,
-    )

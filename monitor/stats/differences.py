@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from monitor.stats.agreement import distances
 from monitor.stats.estimate import Estimate, Status
 from monitor.stats.intervals import quantile_ranks
+from monitor.stats.pair_counts import distances
 from monitor.stats.sample import WindowSample
 
 _BLOCKS = 30
