@@ -9,7 +9,7 @@ from enum import IntEnum
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.wire.features import TIMEOUT_NS, UNKNOWN_NS
+from monitor.wire.served import TIMEOUT_NS, UNKNOWN_NS
 
 __all__ = ["TIMEOUT_NS", "UNMEASURED_NS", "ScoreStatus", "Scores"]
 

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import math
 import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from decimal import Decimal, InvalidOperation
-from operator import itemgetter
 from typing import Any, NamedTuple
 
 import msgspec
@@ -15,45 +12,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.transport.contract import FEATURES, Record
+from monitor.wire.cells import ABSENT, NUMBER, TEXT, Codes, Pick, by_name, category, number, picker, price
 from monitor.wire.dead_letters import Rejected, Rejection
 from monitor.wire.gate import MAX_BYTES, MAX_DEPTH, MAX_TS_NS, Gate, Plugin, readable, too_deep, typed
-from monitor.wire.keys import category_code, combine, hash64_many
+from monitor.wire.keys import combine, hash64_many
 from monitor.wire.messages import FeatureEvent, Served
+from monitor.wire.served import FAILED, MARKS, TIMEOUT, answered, latency_ns, store_counts
 from monitor.wire.symbols import SymbolTable
 from monitor.wire.table import Table
 
-TIMEOUT_NS = np.iinfo(np.int64).max
-"""`served_latency` of a request that timed out: above every limit."""
-
-UNKNOWN_NS = -1
-"""`served_latency` that production did not say."""
-
-_NAN = float("nan")
-_OK, _FAILED, _TIMEOUT, _UNSAID = 1.0, 2.0, 3.0, 4.0
-_MARKS: dict[str | None, float] = {"ok": _OK, "timeout": _TIMEOUT, None: _UNSAID}
 _NOT_SERVED = Served()
 _QUOTE = ("bid", "ask", "price")
-
-MAX_LOOKUPS = 1 << 20
-"""Lookups that one event can have made; a message that says more, or more hits than lookups, said nothing."""
 
 _HEAD = struct.Struct("<2q6d")
 _HEAD_TYPE = np.dtype(
     [("ts", "<i8"), ("symbol", "<i8")]
     + [(name, "<f8") for name in (*_QUOTE, "mark", "latency_ms", "prediction")]
 )
-_BLANK_HEAD = _HEAD.pack(0, -1, _NAN, _NAN, _NAN, 0.0, _NAN, _NAN)
+_BLANK_HEAD = _HEAD.pack(0, -1, ABSENT, ABSENT, ABSENT, 0.0, ABSENT, ABSENT)
 
 _SHALLOW_BYTES = 2 * MAX_DEPTH
 """A valid message as short as this cannot nest deeper than `MAX_DEPTH`."""
-
-_NUMBER: Any = float | bool | None
-_TEXT: Any = str | None
-
-_MAX_CODES = 1 << 16
-"""Categories whose codes are remembered; where a feed makes up more, they are computed again."""
-
-_Pick = Callable[[tuple[Any, ...]], tuple[Any, ...]]
 
 
 class _Unusual(Exception):
@@ -90,7 +69,7 @@ class _Layout(NamedTuple):
 
     decode: Callable[[bytes], Any]
     crc: int | None
-    pick: _Pick | None
+    pick: Pick | None
 
 
 class FeatureDecoder:
@@ -112,22 +91,22 @@ class FeatureDecoder:
         self._space = space
         self._gate = Gate(FEATURES, symbols, partition, partitions, partitioner, decoder, clock)
         self._pack_cells = struct.Struct(f"<{len(space.names)}d").pack
-        self._blank_cells = self._pack_cells(*[_NAN] * len(space.names))
+        self._blank_cells = self._pack_cells(*[ABSENT] * len(space.names))
         categories = [i for i, name in enumerate(space.names) if name in space.categorical]
-        self._coded = _Codes(categories).coded if categories else None
+        self._coded = Codes(categories).coded if categories else None
         self._layouts = {crc: self._layout_of(crc) for crc in (None, *space.schemas)}
         self._layout = self._layouts[next(iter(space.schemas), None)]
-        self._any = msgspec.json.Decoder(_event_type(list[Any] | _by_name(dict.fromkeys(space.names, Any))))
+        self._any = msgspec.json.Decoder(_event_type(list[Any] | by_name(dict.fromkeys(space.names, Any))))
 
     def _layout_of(self, crc: int | None) -> _Layout:
-        types = {name: _TEXT if name in self._space.categorical else _NUMBER for name in self._space.names}
-        cells: Any = _by_name(types)
+        types = {name: TEXT if name in self._space.categorical else NUMBER for name in self._space.names}
+        cells: Any = by_name(types)
         if crc is None:
             return _Layout(msgspec.json.Decoder(_event_type(cells)).decode, None, None)
         columns = self._space.schemas[crc]
         array: Any = tuple[tuple(types.get(name, Any) for name in columns)]  # type: ignore[misc]
         return _Layout(
-            msgspec.json.Decoder(_event_type(array | cells)).decode, crc, _picker(self._space.names, columns)
+            msgspec.json.Decoder(_event_type(array | cells)).decode, crc, picker(self._space.names, columns)
         )
 
     def decode(self, records: Sequence[Record]) -> Table:
@@ -178,12 +157,12 @@ class FeatureDecoder:
                 try:
                     vector = pack_cells(*cells)
                 except struct.error:
-                    vector = pack_cells(*[_NAN if x is None else x for x in cells])
+                    vector = pack_cells(*[ABSENT if x is None else x for x in cells])
                 try:
                     if served is None:
-                        head = pack_head(ts, code, event.bid, event.ask, event.price, 0.0, _NAN, _NAN)
+                        head = pack_head(ts, code, event.bid, event.ask, event.price, 0.0, ABSENT, ABSENT)
                     else:
-                        mark = _MARKS.get(served.status, _FAILED)
+                        mark = MARKS.get(served.status, FAILED)
                         head = pack_head(
                             ts,
                             code,
@@ -208,7 +187,7 @@ class FeatureDecoder:
                 event_ids.append("")
         values = np.frombuffer(b"".join(cells_of), "<f8").reshape(len(records), len(self._space.names))
         columns = np.frombuffer(b"".join(heads), _HEAD_TYPE)
-        return self._table(records, columns, values, event_ids, _store_counts(len(records), stores), rejected)
+        return self._table(records, columns, values, event_ids, store_counts(len(records), stores), rejected)
 
     def _judge(self, record: Record) -> tuple[Any, int, int, tuple[float | None, ...]]:
         """Any record at all: its event, time, symbol and needed cells; switches to the schema it follows.
@@ -234,7 +213,7 @@ class FeatureDecoder:
             cells = msgspec.structs.astuple(cells)
         categorical = self._space.categorical
         cells = tuple(
-            _category(name, cell) if name in categorical else _cell(name, cell)
+            category(name, cell) if name in categorical else number(name, cell)
             for name, cell in zip(self._space.names, cells, strict=True)
         )
         code = self._gate.place(event.symbol, record.key)
@@ -264,8 +243,8 @@ class FeatureDecoder:
             "bid": heads["bid"],
             "ask": heads["ask"],
             "price": heads["price"],
-            "served": _served(mark, prediction),
-            "served_latency": _latency_ns(heads["latency_ms"], mark == _TIMEOUT),
+            "served": answered(mark, prediction),
+            "served_latency": latency_ns(heads["latency_ms"], mark == TIMEOUT),
             "served_prediction": prediction,
             "store_hits": stores[0],
             "store_lookups": stores[1],
@@ -279,10 +258,10 @@ def _head(ts: int, code: int, event: Any) -> bytes:
     Raises:
         Rejected: ill_typed, non_finite.
     """
-    quote = (_price(name, getattr(event, name)) for name in _QUOTE)
+    quote = (price(name, getattr(event, name)) for name in _QUOTE)
     served: Served = event.served or _NOT_SERVED
-    mark = 0.0 if event.served is None else _MARKS.get(served.status, _FAILED)
-    latency_ms, prediction = (_NAN if x is None else x for x in (served.latency_ms, served.prediction))
+    mark = 0.0 if event.served is None else MARKS.get(served.status, FAILED)
+    latency_ms, prediction = (ABSENT if x is None else x for x in (served.latency_ms, served.prediction))
     return _HEAD.pack(ts, code, *quote, mark, latency_ms, prediction)
 
 
@@ -295,119 +274,5 @@ def _event_type(features: Any) -> type[Any]:
         elif info.required:
             fields.append((info.name, info.type))
         else:
-            fields.append((info.name, info.type, _NAN if info.name in _QUOTE else info.default))
+            fields.append((info.name, info.type, ABSENT if info.name in _QUOTE else info.default))
     return msgspec.defstruct("FeatureEvent", fields, kw_only=True, gc=False)
-
-
-def _by_name(types: Mapping[str, Any]) -> type[Any]:
-    """Features by name: the needed ones alone, NaN where absent; all others are skipped unread."""
-    fields = [(f"f{i}", cell, _NAN) for i, cell in enumerate(types.values())]
-    rename = {f"f{i}": name for i, name in enumerate(types)}
-    return msgspec.defstruct("features", fields, rename=rename, gc=False)
-
-
-def _picker(names: tuple[str, ...], columns: tuple[str, ...]) -> _Pick | None:
-    """Takes the cells of `names` out of a tuple of cells in the order of `columns`, NaN for those it lacks;
-    None where it already is what is needed."""
-    if names == columns:
-        return None
-    places = [columns.index(name) if name in columns else -1 for name in names]
-    if -1 in places or len(places) < 2:
-        return lambda cells: tuple([_NAN if i < 0 else cells[i] for i in places])
-    return itemgetter(*places)
-
-
-class _Codes(dict[str | float | None, float]):
-    """Codes of categories already met; NaN of what is null or absent. `places`: of categories in a row."""
-
-    def __init__(self, places: Sequence[int]) -> None:
-        super().__init__({None: _NAN, _NAN: _NAN})
-        self._places = tuple(places)
-
-    def __missing__(self, text: Any) -> float:
-        code = category_code(text)
-        if len(self) < _MAX_CODES:
-            self[text] = code
-        return code
-
-    def coded(self, cells: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The row with codes in the place of text."""
-        row = list(cells)
-        for place in self._places:
-            row[place] = self[row[place]]
-        return tuple(row)
-
-
-def _category(name: str, value: Any) -> float | None:
-    """The code of a category; None where it is null, NaN where it is absent.
-
-    Raises:
-        Rejected: ill_typed.
-    """
-    if value is None or value is _NAN:
-        return value
-    if not isinstance(value, str):
-        raise Rejected("ill_typed", f"feature {name!r} is needed as text, got {type(value).__name__}")
-    return category_code(value)
-
-
-def _cell(name: str, value: Any) -> float | None:
-    """A needed feature as a float; None where it is null.
-
-    Raises:
-        Rejected: ill_typed, non_finite.
-    """
-    if value is None or isinstance(value, float):
-        return value
-    if not isinstance(value, int):
-        raise Rejected("ill_typed", f"feature {name!r} is needed as a number, got {type(value).__name__}")
-    try:
-        return float(value)
-    except OverflowError as error:
-        raise Rejected("non_finite", f"feature {name!r} is beyond the range of a float") from error
-
-
-def _price(name: str, value: float | str | None) -> float:
-    """A quote as a float, NaN where it is null.
-
-    Raises:
-        Rejected: ill_typed, non_finite.
-    """
-    if value is None:
-        return _NAN
-    if not isinstance(value, str):
-        return value
-    try:
-        number = float(Decimal(value))
-    except (InvalidOperation, ValueError) as error:
-        raise Rejected("ill_typed", f"`{name}` is not decimal text: {value[:40]!r}") from error
-    if not math.isfinite(number):
-        raise Rejected("non_finite", f"`{name}` is not finite: {value[:40]!r}")
-    return number
-
-
-def _store_counts(
-    rows: int, told: Sequence[tuple[int, int | None, int]]
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Hits and lookups by row, 0 where they were not said."""
-    counts = np.zeros((2, rows), np.int64)
-    for row, hits, lookups in told:
-        if hits is not None and 0 <= hits <= lookups <= MAX_LOOKUPS:
-            counts[0, row], counts[1, row] = hits, lookups
-    return counts[0], counts[1]
-
-
-def _served(mark: NDArray[np.float64], prediction: NDArray[np.float64]) -> NDArray[np.int8]:
-    """0 not said, 1 ok, 2 failed; without a status, an answer with a prediction is ok."""
-    unsaid = np.where(np.isnan(prediction), _FAILED, _OK)
-    return np.where(mark == _UNSAID, unsaid, np.minimum(mark, _FAILED)).astype(np.int8)
-
-
-def _latency_ns(latency_ms: NDArray[np.float64], timed_out: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """Nanoseconds; `UNKNOWN_NS` where absent or negative (clocks were set), `TIMEOUT_NS` for a timeout."""
-    with np.errstate(over="ignore"):
-        ns = np.rint(latency_ms * 1e6)
-    known = ns >= 0
-    endless = timed_out | (ns >= float(TIMEOUT_NS))
-    whole = np.where(known & ~endless, ns, float(UNKNOWN_NS)).astype(np.int64)
-    return np.where(endless, TIMEOUT_NS, whole)

@@ -24,12 +24,9 @@ from messages_in import (
     in_batches,
     reasons,
     record,
-    without,
 )
 
-from monitor.engine.rows import TIMEOUT_NS, UNMEASURED_NS
 from monitor.transport.contract import Headers
-from monitor.wire import features as features_module
 from monitor.wire.features import FeatureDecoder, FeatureSpace
 from monitor.wire.keys import combine, hash64, partition_of
 from monitor.wire.symbols import SymbolTable
@@ -111,26 +108,6 @@ def test_the_record_clock_takes_the_logs_timestamp() -> None:
     assert reasons(table) == ["", "bad_time"]
 
 
-@pytest.mark.parametrize(
-    ("cells", "expected"),
-    [
-        ([1, 2.5, -3], [1.0, 2.5, -3.0]),
-        ([None, True, False], [math.nan, 1.0, 0.0]),
-        ([1e-320, 9007199254740993, -0.0], [1e-320, 9007199254740992.0, -0.0]),
-        ([10**300, -(10**22) - 1, 2**64 + 1], [1e300, -1e22, 2.0**64]),
-    ],
-)
-def test_cells_are_read_as_floats(cells: list[Any], expected: list[float]) -> None:
-    for message in (
-        feature(features=cells),
-        without(feature(features=dict(zip(NAMES, cells, strict=True))), "schema_crc32"),
-    ):
-        table = decode_one(message)
-        assert reasons(table) == [""]
-        np.testing.assert_array_equal(table["values"], [expected])
-        np.testing.assert_array_equal(np.signbit(table["values"]), [np.signbit(expected)])
-
-
 def test_supersets_are_taken_by_name_and_the_rest_is_not_looked_at() -> None:
     wide = feature(features=["XNAS", 3.0, 1.0, {"any": ["thing"]}, 2.0], schema_crc32=WIDE_CRC)
     named = feature(features={"imbalance": 2, "venue": [1], "spread": 1, "momentum": 3})
@@ -160,53 +137,6 @@ def test_spaces_of_no_or_one_column_work(names: tuple[str, ...]) -> None:
 def test_a_space_with_a_name_twice_is_refused() -> None:
     with pytest.raises(ValueError, match="unique"):
         FeatureSpace(("a", "a"))
-
-
-@pytest.mark.parametrize(
-    ("quote", "expected"),
-    [
-        ({"bid": 1, "ask": 1.5, "price": "1.25"}, [1.0, 1.5, 1.25]),
-        ({"bid": "100.10", "ask": None}, [100.1, math.nan, math.nan]),
-        ({"price": -3.5}, [math.nan, math.nan, -3.5]),
-    ],
-)
-def test_quotes_are_numbers_or_decimal_text(quote: dict[str, Any], expected: list[float]) -> None:
-    table = decode_one(feature(**quote))
-    assert reasons(table) == [""]
-    np.testing.assert_array_equal([table[name][0] for name in ("bid", "ask", "price")], expected)
-
-
-@pytest.mark.parametrize(
-    ("served", "mark", "latency_ns", "prediction"),
-    [
-        (None, 0, -1, math.nan),
-        ({"status": "ok", "prediction": 0.25, "latency_ms": 1.5}, 1, 1_500_000, 0.25),
-        ({"status": "ok", "latency_ms": None}, 1, -1, math.nan),
-        ({"status": "error", "latency_ms": 3}, 2, 3_000_000, math.nan),
-        ({"status": "OK"}, 2, -1, math.nan),
-        ({"status": "timeout", "latency_ms": 50}, 2, TIMEOUT_NS, math.nan),
-        ({"status": "timeout"}, 2, TIMEOUT_NS, math.nan),
-        ({"prediction": 1}, 1, -1, 1.0),
-        ({"status": None, "prediction": None, "latency_ms": 0.0}, 2, 0, math.nan),
-        ({"status": "ok", "latency_ms": -0.5}, 1, -1, math.nan),
-        ({"status": "ok", "latency_ms": 1e305}, 1, TIMEOUT_NS, math.nan),
-        ({"status": "ok", "latency_ms": 0.0123456}, 1, 12_346, math.nan),
-        ({}, 2, -1, math.nan),
-    ],
-)
-def test_what_production_answered(
-    served: dict[str, Any] | None, mark: int, latency_ns: int, prediction: float
-) -> None:
-    table = decode_one(feature(served=served))
-    assert reasons(table) == [""]
-    assert table["served"].tolist() == [mark]
-    assert table["served_latency"].tolist() == [latency_ns]
-    np.testing.assert_array_equal(table["served_prediction"], [prediction])
-
-
-def test_constants_agree_with_the_engines() -> None:
-    assert features_module.TIMEOUT_NS == TIMEOUT_NS
-    assert features_module.UNKNOWN_NS == UNMEASURED_NS
 
 
 def test_unknown_fields_and_versions_of_this_major_are_read() -> None:

@@ -1,4 +1,4 @@
-"""Text of categorical columns becomes codes, never numbers; what the feature store said is counted by row."""
+"""Cells and quotes become floats, text of categorical columns codes, never numbers."""
 
 from __future__ import annotations
 
@@ -7,25 +7,64 @@ from typing import Any
 
 import numpy as np
 import pytest
-from messages_in import TS, assert_same_rows, feature, in_batches, reasons, record
+from messages_in import NAMES, SCHEMAS, assert_same_rows, feature, in_batches, reasons, record, without
 
-from monitor.wire import features as features_module
-from monitor.wire.features import MAX_LOOKUPS, FeatureDecoder, FeatureSpace
+from monitor.wire import cells as cells_module
+from monitor.wire.features import FeatureDecoder, FeatureSpace
 from monitor.wire.keys import category_code, feature_schema_crc32, hash64
 from monitor.wire.symbols import SymbolTable
+from monitor.wire.table import Table
 
-NAMES = ("spread", "venue", "regime")
 COLUMNS = ("venue", "unused", "spread", "regime")
 CRC = feature_schema_crc32([(name, "string") for name in COLUMNS])
-SPACE = FeatureSpace(NAMES, {CRC: COLUMNS}, frozenset({"venue", "regime"}))
+NUMBERS = FeatureSpace(NAMES, SCHEMAS)
+SPACE = FeatureSpace(("spread", "venue", "regime"), {CRC: COLUMNS}, frozenset({"venue", "regime"}))
 
 
 def decoder() -> FeatureDecoder:
     return FeatureDecoder(SPACE, SymbolTable(None))
 
 
+def numbers_of(message: dict[str, Any]) -> Table:
+    return FeatureDecoder(NUMBERS, SymbolTable(None)).decode([record(message)])
+
+
 def by_place(*cells: Any, **more: Any) -> dict[str, Any]:
     return feature(features=list(cells), schema_crc32=CRC, **more)
+
+
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ([1, 2.5, -3], [1.0, 2.5, -3.0]),
+        ([None, True, False], [math.nan, 1.0, 0.0]),
+        ([1e-320, 9007199254740993, -0.0], [1e-320, 9007199254740992.0, -0.0]),
+        ([10**300, -(10**22) - 1, 2**64 + 1], [1e300, -1e22, 2.0**64]),
+    ],
+)
+def test_cells_are_read_as_floats(cells: list[Any], expected: list[float]) -> None:
+    for message in (
+        feature(features=cells),
+        without(feature(features=dict(zip(NAMES, cells, strict=True))), "schema_crc32"),
+    ):
+        table = numbers_of(message)
+        assert reasons(table) == [""]
+        np.testing.assert_array_equal(table["values"], [expected])
+        np.testing.assert_array_equal(np.signbit(table["values"]), [np.signbit(expected)])
+
+
+@pytest.mark.parametrize(
+    ("quote", "expected"),
+    [
+        ({"bid": 1, "ask": 1.5, "price": "1.25"}, [1.0, 1.5, 1.25]),
+        ({"bid": "100.10", "ask": None}, [100.1, math.nan, math.nan]),
+        ({"price": -3.5}, [math.nan, math.nan, -3.5]),
+    ],
+)
+def test_quotes_are_numbers_or_decimal_text(quote: dict[str, Any], expected: list[float]) -> None:
+    table = numbers_of(feature(**quote))
+    assert reasons(table) == [""]
+    np.testing.assert_array_equal([table[name][0] for name in ("bid", "ask", "price")], expected)
 
 
 def test_text_becomes_a_code_below_2_to_the_53_and_null_or_absent_is_missing() -> None:
@@ -74,7 +113,7 @@ def test_the_careful_way_reads_what_the_quick_way_reads() -> None:
 
 
 def test_more_categories_than_are_remembered_keep_their_codes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(features_module, "_MAX_CODES", 5)
+    monkeypatch.setattr(cells_module, "_MAX_CODES", 5)
     records = [record(by_place(f"V{i % 20}", 0, 1, "r"), i) for i in range(60)]
     codes = decoder().decode(records)["values"][:, 1]
     assert codes.tolist() == [category_code(f"V{i % 20}") for i in range(60)]
@@ -83,28 +122,3 @@ def test_more_categories_than_are_remembered_keep_their_codes(monkeypatch: pytes
 def test_a_category_that_is_no_column_is_refused() -> None:
     with pytest.raises(ValueError, match="venue"):
         FeatureSpace(("spread",), {}, frozenset({"venue"}))
-
-
-@pytest.mark.parametrize(
-    ("said", "hits", "lookups"),
-    [
-        ({}, 0, 0),
-        ({"store_hits": 3, "store_lookups": 4}, 3, 4),
-        ({"store_hits": 0, "store_lookups": 4}, 0, 4),
-        ({"store_hits": None, "store_lookups": 4}, 0, 0),
-        ({"store_hits": 4}, 0, 0),
-        ({"store_hits": 5, "store_lookups": 4}, 0, 0),
-        ({"store_hits": -1, "store_lookups": 4}, 0, 0),
-        ({"store_hits": 1, "store_lookups": 10**30}, 0, 0),
-        ({"store_hits": 1, "store_lookups": MAX_LOOKUPS + 1}, 0, 0),
-    ],
-)
-def test_store_counts_are_by_row_and_nonsense_is_not_said(said: Any, hits: int, lookups: int) -> None:
-    good = {"store_hits": 1, "store_lookups": 2}
-    broken = record(by_place("X", 0, 1, "y", ts_ns="x", **good), 1)
-    rows = [record(by_place("X", 0, 1, "y", **good)), broken, record(by_place("X", 0, 1, "y", **said), 2)]
-    table = decoder().decode(rows)
-    assert reasons(table) == ["", "ill_typed", ""]
-    assert table["store_hits"].tolist() == [1, 0, hits]
-    assert table["store_lookups"].tolist() == [2, 0, lookups]
-    assert table["ts"].tolist() == [TS, 0, TS]
