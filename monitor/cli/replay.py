@@ -14,7 +14,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from monitor.cli.configuration import BAD_CONFIGURATION, load_configuration, show_problems
 from monitor.cli.events import describe
 from monitor.cli.summary import show
-from monitor.daemon.group import Deployed, Group
+from monitor.daemon.deployed import Deployed
+from monitor.daemon.group import Group
 from monitor.daemon.pipeline import Output
 from monitor.daemon.recording import count_partitions, dead_letter_line, read_journal, recorded, sources
 from monitor.daemon.replay import Replay, Replayed

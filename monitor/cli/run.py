@@ -15,7 +15,8 @@ from rich.console import Console
 from monitor.cli.configuration import BAD_CONFIGURATION, load_configuration, show_problems
 from monitor.cli.kafka import require_kafka
 from monitor.daemon.app import App
-from monitor.daemon.group import Deployed, Group
+from monitor.daemon.deployed import Deployed
+from monitor.daemon.group import Group
 from monitor.daemon.partition_task import Log
 from monitor.errors import ConfigError, MonitorError
 from monitor.models.scoring import OnnxScorer, Scorer

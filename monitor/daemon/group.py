@@ -1,13 +1,11 @@
-"""`Group`: the deployments of one configuration, assembled: what is decoded, scored, folded and decided.
+"""`Group`: all deployments of one configuration: what is decoded, scored, folded and decided.
 
-Everything here is made once at start, from the configuration and the verified artifacts; tasks ask it for
-fresh folds.
+Everything here is made once at start, from the configuration and the verified artifacts.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from itertools import chain
 from pathlib import Path
@@ -16,19 +14,16 @@ from typing import Any, Protocol
 import msgspec
 import orjson
 
+from monitor.daemon.deployed import Deployed
+from monitor.daemon.policy_scope import policy_of, policy_problems
 from monitor.daemon.references import unfit
 from monitor.daemon.sequence_scope import sequence_problems, sequence_rules_of
-from monitor.daemon.skill_scope import forward_of, label_join_of, skill_problems, unmeasurable
-from monitor.engine.catalogue import BY_NAME, FAMILIES, Catalogue, memories, sources
-from monitor.engine.deployment import DeploymentFold
+from monitor.daemon.skill_scope import forward_of, label_join_of, skill_problems
+from monitor.engine.catalogue import Catalogue, sources
 from monitor.engine.drift_rules import DriftRules
-from monitor.engine.equity import EquitySequences
-from monitor.engine.family import Labels
 from monitor.engine.grid import Grid
 from monitor.engine.panes import pane_length
-from monitor.engine.scope import Scope, Source
-from monitor.engine.task import TaskFold
-from monitor.engine.task_books import TaskBooks
+from monitor.engine.scope import Scope
 from monitor.errors import ArtifactError, ConfigError, Problem
 from monitor.event_time.timing import Timing
 from monitor.models.artifact import Artifact, load_artifact
@@ -36,18 +31,12 @@ from monitor.models.model import Model
 from monitor.models.scoring import Scorer
 from monitor.policy import events as policy_events
 from monitor.policy.audit import Subjects
-from monitor.policy.decider import Decider
-from monitor.policy.rules import Grids, Policy, Rule
 from monitor.settings.configuration import Settings
 from monitor.settings.deployment import Deployment, FilterSettings
-from monitor.settings.digest import config_sha256, policy_sha256
+from monitor.settings.digest import config_sha256
 from monitor.stats.parity import Tolerance
 from monitor.stats.reference import Reference, load_reference
-from monitor.trading.books import BookRules, BookSet, book_key
-from monitor.trading.ledger import LedgerRules
-from monitor.trading.marks import MarkRules
-from monitor.trading.paper import PaperRules
-from monitor.trading.units import InstrumentUnits, money_of
+from monitor.trading.units import InstrumentUnits
 from monitor.transport.contract import FEATURES, ORDERS, OUTCOMES
 from monitor.wire.features import FeatureDecoder, FeatureSpace
 from monitor.wire.gate import Plugin, load_plugin
@@ -65,77 +54,6 @@ class Decoder(Protocol):
     """Records of one input as columns."""
 
     def decode(self, records: Sequence[Any]) -> Table: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Deployed:
-    """One deployment, ready to fold and decide; scorers are made per task.
-
-    `digest`: what its panes and partials hang on (`Scope.digest`).
-    """
-
-    name: str
-    settings: Deployment
-    digest: str
-    grid: Grid
-    scope: Scope
-    sources: tuple[Source, ...]
-    catalogue: Catalogue
-    policy: Policy
-    subjects: Subjects
-    models: Mapping[str, Model]
-    listed: Callable[[int], Sequence[InstrumentUnits]]
-
-    @property
-    def books(self) -> tuple[str, ...]:
-        """Keys of all books."""
-        return (book_key("active", "real"), *(book_key(role, "paper") for role in self.scope.roles))
-
-    def task_fold(self, task: int, partition: int) -> TaskFold:
-        """A fresh fold 1 for a task whose rows lie in `partition`."""
-        books, paper = self.settings.books, self.settings.paper
-        rules = BookRules(
-            LedgerRules(start_flat=books.start_flat, exec_horizon_ns=books.exec_horizon_ns),
-            MarkRules(books.mark_band_bps, books.max_spread_bps),
-            PaperRules(
-                paper.quantity,
-                paper.threshold,
-                paper.holding_ns,
-                paper.latency_ns,
-                paper.slippage_bps,
-                paper.fee_bps,
-            ),
-        )
-        return TaskFold(
-            self.name,
-            task,
-            partition,
-            self.digest,
-            self.grid,
-            self.sources,
-            tuple(memories(self.scope)),
-            TaskBooks(BookSet((), self.scope.roles, rules), self.scope.mine, self.listed),
-        )
-
-    def deployment_fold(self) -> DeploymentFold:
-        """A fresh fold 2."""
-        capital = self.settings.capital
-        real, *paper = self.books
-        equity = EquitySequences(
-            self.books,
-            self.settings.windows_ns,
-            tick_ns=self.grid.tick,
-            currency=capital.currency if capital else "USD",
-            capital=money_of(capital.amount) if capital else None,
-            staleness_ns=self.settings.books.mark_staleness_ns,
-            promoted_ns=self.settings.models.promoted_at_ns,
-            flat={*paper, real} if self.settings.books.start_flat else set(paper),
-        )
-        grids = Grids(self.grid.tick, self.grid.evaluation)
-        decider = Decider(self.policy, self.subjects, grids)
-        return DeploymentFold(
-            self.grid, self.sources, self.catalogue, self.settings.windows_ns, equity, decider
-        )
 
 
 class Group:
@@ -323,8 +241,8 @@ class Group:
             labels=label_join_of(deployment, models["active"].manifest) if OUTCOMES in self.streams else None,
         )
         catalogue = Catalogue(scope)
-        books = (book_key("active", "real"), *(book_key(role, "paper") for role in scope.roles))
-        policy = self._policy(name, deployment, scope, catalogue, books, grid)
+        for key, message, remedy in policy_problems(deployment.policy, scope, catalogue):
+            self._wrong(f"deployments.{name}.{key}", message, remedy)
         previous = self._previous(name, deployment)
         subjects = Subjects(
             deployment=name,
@@ -342,7 +260,7 @@ class Group:
             scope=scope,
             sources=tuple(sources(scope)),
             catalogue=catalogue,
-            policy=policy,
+            policy=policy_of(deployment.policy, scope, catalogue, grid),
             subjects=subjects,
             models=models,
             listed=self.listed,
@@ -358,57 +276,11 @@ class Group:
             self._wrong(f"deployments.{name}.models.previous", str(error), remedy)
             return None
 
-    def _policy(
-        self,
-        name: str,
-        deployment: Deployment,
-        scope: Scope,
-        catalogue: Catalogue,
-        books: Sequence[str],
-        grid: Grid,
-    ) -> Policy:
-        written = deployment.policy
-        policy = Policy.from_settings(written, policy_sha256(written))
-        expanded: list[Rule] = []
-        for rule in policy.rules:
-            matches = [
-                labels
-                for labels in _labels_of(rule.metric, catalogue, books)
-                if set(rule.labels) <= set(labels)
-            ]
-            at = f"deployments.{name}.policy.rules.{rule.id}"
-            beyond = unmeasurable(rule.metric, dict(rule.labels), scope.kinds, scope.streams)
-            if beyond is not None:
-                self._wrong(at, *beyond)
-            elif not matches:
-                self._wrong(
-                    at,
-                    f"no series of {rule.metric} has these labels in this deployment.",
-                    "Name a role, feature or limit that is there; drift needs a reference.",
-                )
-            expanded += [msgspec.structs.replace(rule, labels=labels) for labels in matches]
-        shortest = {f.name: grid.schedule(f.every_ns) for f in FAMILIES if f.of is not None}
-        money = {family.name for family in FAMILIES if family.unit == "money"}
-        return Policy(policy.name, tuple(expanded), policy.sha256).bind(
-            Grids(grid.tick, grid.evaluation), shortest, money
-        )
-
 
 def _matching(wanted: FilterSettings) -> Callable[[ExecutionReport], bool]:
     return lambda report: (
         wanted.strategy in (None, report.strategy) and wanted.account in (None, report.account)
     )
-
-
-def _labels_of(metric: str, catalogue: Catalogue, books: Sequence[str]) -> list[Labels]:
-    family = BY_NAME[metric]
-    if family.of is not None:
-        return [m.labels for m in catalogue.metrics if m.family is family]
-    pairs = [tuple(sorted((a, b) for a, b in (p.split("=", 1) for p in k.split(",")))) for k in books]
-    if metric == "model_effect":
-        roles = sorted({dict(labels)["role"] for labels in pairs} - {"active"})
-        return [(("role", role),) for role in roles]
-    return list(pairs)
 
 
 def _named(artifact: Artifact) -> policy_events.Artifact:

@@ -7,7 +7,8 @@ currency. All else is statistics, made under one configuration.
 
 from __future__ import annotations
 
-from monitor.daemon.group import Deployed, Group
+from monitor.daemon.deployed import Deployed
+from monitor.daemon.group import Group
 from monitor.settings.instruments import Instrument
 from monitor.state.records import OWN
 from monitor.trading.books import ACTIVE, REAL, book_key, symbols_of

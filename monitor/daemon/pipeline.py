@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.daemon.group import Deployed, Group
+from monitor.daemon.deployed import Deployed
+from monitor.daemon.group import Group
 from monitor.engine import marks
 from monitor.engine.partials import Partial
 from monitor.engine.rows import UNMEASURED_NS, Scores, ScoreStatus

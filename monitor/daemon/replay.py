@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.daemon.group import Deployed, Group
+from monitor.daemon.deployed import Deployed
+from monitor.daemon.group import Group
 from monitor.daemon.pipeline import Inputs, Output, Pipeline
 from monitor.engine import marks
 from monitor.engine.deployment import DeploymentFold

@@ -10,7 +10,8 @@ from typing import Any
 import msgspec
 import orjson
 
-from monitor.daemon.group import Deployed, Group
+from monitor.daemon.deployed import Deployed
+from monitor.daemon.group import Group
 from monitor.daemon.pipeline import Output
 from monitor.daemon.replay import Journal, Replay, Replayed, Sink
 from monitor.engine import marks

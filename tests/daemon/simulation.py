@@ -18,7 +18,8 @@ from typing import Any
 from aftermath import Trace, finish
 from streams import MS, SECOND, START_NS, Sent
 
-from monitor.daemon.group import Deployed, Group
+from monitor.daemon.deployed import Deployed
+from monitor.daemon.group import Group
 from monitor.daemon.owner import Owner
 from monitor.daemon.partition_task import Board, PartitionTask
 from monitor.daemon.pipeline import Pipeline

@@ -13,7 +13,8 @@ from simulation import SECOND, START_NS, Notes, World
 from streams import encode, feature
 
 from monitor.daemon.app import App
-from monitor.daemon.group import Deployed, Group
+from monitor.daemon.deployed import Deployed
+from monitor.daemon.group import Group
 from monitor.daemon.owner import Owner
 from monitor.daemon.pipeline import Pipeline
 from monitor.engine.rows import Scores

@@ -17,7 +17,8 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from short_story import PARTITIONS, closing
 
 from monitor.cli.configuration import load_configuration
-from monitor.daemon.group import Deployed, Group
+from monitor.daemon.deployed import Deployed
+from monitor.daemon.group import Group
 from monitor.daemon.recording import read_journal, sources
 from monitor.daemon.replay import Replay, Replayed
 from monitor.demo.message import Message

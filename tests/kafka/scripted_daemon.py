@@ -12,7 +12,8 @@ from pathlib import Path
 from monitor.cli.configuration import load_configuration
 from monitor.cli.run import kafka
 from monitor.daemon.app import App
-from monitor.daemon.group import Deployed, Group
+from monitor.daemon.deployed import Deployed
+from monitor.daemon.group import Group
 from monitor.models.scripted import ScriptedScorer
 from monitor.observe.http import serve
 from monitor.observe.logs import configure

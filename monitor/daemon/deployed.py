@@ -1,0 +1,100 @@
+"""`Deployed`: one deployment, assembled: it makes the folds of its tasks and of its owner. Reads no file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from monitor.engine.catalogue import Catalogue, memories
+from monitor.engine.deployment import DeploymentFold
+from monitor.engine.equity import EquitySequences
+from monitor.engine.grid import Grid
+from monitor.engine.scope import Scope, Source
+from monitor.engine.task import TaskFold
+from monitor.engine.task_books import TaskBooks
+from monitor.models.model import Model
+from monitor.policy.audit import Subjects
+from monitor.policy.decider import Decider
+from monitor.policy.rules import Grids, Policy
+from monitor.settings.deployment import Deployment
+from monitor.trading.books import BookRules, BookSet, book_key
+from monitor.trading.ledger import LedgerRules
+from monitor.trading.marks import MarkRules
+from monitor.trading.paper import PaperRules
+from monitor.trading.units import InstrumentUnits, money_of
+
+
+def books_of(scope: Scope) -> tuple[str, ...]:
+    """Keys of all books of a deployment, the real one first."""
+    return (book_key("active", "real"), *(book_key(role, "paper") for role in scope.roles))
+
+
+@dataclass(frozen=True, slots=True)
+class Deployed:
+    """One deployment, ready to fold and decide; scorers are made per task.
+
+    `digest`: what its panes and partials hang on (`Scope.digest`).
+    """
+
+    name: str
+    settings: Deployment
+    digest: str
+    grid: Grid
+    scope: Scope
+    sources: tuple[Source, ...]
+    catalogue: Catalogue
+    policy: Policy
+    subjects: Subjects
+    models: Mapping[str, Model]
+    listed: Callable[[int], Sequence[InstrumentUnits]]
+
+    @property
+    def books(self) -> tuple[str, ...]:
+        """Keys of all books."""
+        return books_of(self.scope)
+
+    def task_fold(self, task: int, partition: int) -> TaskFold:
+        """A fresh fold 1 for a task whose rows lie in `partition`."""
+        books, paper = self.settings.books, self.settings.paper
+        rules = BookRules(
+            LedgerRules(start_flat=books.start_flat, exec_horizon_ns=books.exec_horizon_ns),
+            MarkRules(books.mark_band_bps, books.max_spread_bps),
+            PaperRules(
+                paper.quantity,
+                paper.threshold,
+                paper.holding_ns,
+                paper.latency_ns,
+                paper.slippage_bps,
+                paper.fee_bps,
+            ),
+        )
+        return TaskFold(
+            self.name,
+            task,
+            partition,
+            self.digest,
+            self.grid,
+            self.sources,
+            tuple(memories(self.scope)),
+            TaskBooks(BookSet((), self.scope.roles, rules), self.scope.mine, self.listed),
+        )
+
+    def deployment_fold(self) -> DeploymentFold:
+        """A fresh fold 2."""
+        capital = self.settings.capital
+        real, *paper = self.books
+        equity = EquitySequences(
+            self.books,
+            self.settings.windows_ns,
+            tick_ns=self.grid.tick,
+            currency=capital.currency if capital else "USD",
+            capital=money_of(capital.amount) if capital else None,
+            staleness_ns=self.settings.books.mark_staleness_ns,
+            promoted_ns=self.settings.models.promoted_at_ns,
+            flat={*paper, real} if self.settings.books.start_flat else set(paper),
+        )
+        grids = Grids(self.grid.tick, self.grid.evaluation)
+        decider = Decider(self.policy, self.subjects, grids)
+        return DeploymentFold(
+            self.grid, self.sources, self.catalogue, self.settings.windows_ns, equity, decider
+        )
