@@ -23,10 +23,11 @@ from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 from rich.progress import Progress
 
+from monitor.cli.feature_times import too_early, wording
 from monitor.errors import ArtifactError, ConfigError, Problem, TransportError
 from monitor.models.manifest import FeatureDtype
 from monitor.transport.contract import FEATURES
-from monitor.transport.files import read_batches
+from monitor.transport.files import Batch, read_batches
 from monitor.wire.dead_letters import REASONS
 from monitor.wire.features import FeatureDecoder, FeatureSpace
 from monitor.wire.keys import category_code, combine, feature_schema_crc32, hash64_many
@@ -108,7 +109,8 @@ def read_features(path: Path, space: FeatureSpace, progress: Progress) -> Featur
     """Every usable row of a file, or of the features in a directory of `record`.
 
     Raises:
-        ConfigError: the file cannot be read, lacks a column, or no row of it can be used.
+        ConfigError: the file cannot be read, lacks a column, holds a time before 1990, or no row of it can
+            be used.
     """
     path = _inside(path)
     if path.suffix in (".npy", ".npz"):
@@ -190,6 +192,9 @@ def _read_messages(path: Path, space: FeatureSpace, progress: Progress) -> Featu
             table = decoder.decode(batch.records)
             bad = table["reason"] != 0
             refused.update(REASONS[reason] for reason in table["reason"][bad].tolist())
+            times = table["ts"][~bad]
+            if (early := too_early(times)) is not None:
+                raise _untimely(path, _place(batch, int(table["offset"][~bad][early])), int(times[early]))
             names = ("values", "ts", "symbol_key", "sample_key", "dedupe_key")
             parts.append(tuple(table[name][~bad] for name in names))
     except TransportError as error:
@@ -206,6 +211,16 @@ def _read_messages(path: Path, space: FeatureSpace, progress: Progress) -> Featu
     return FeatureRows(values[order], ts[order], symbol[order], key[order], refused)
 
 
+def _place(batch: Batch, offset: int) -> str:
+    """Where a record stands, for a person: its row, or in what `record` wrote its place in the log."""
+    return f"row {offset + 1}" if batch.topic is None else f"offset {offset} of partition {batch.partition}"
+
+
+def _untimely(path: Path, place: str, ts_ns: int) -> ConfigError:
+    message, remedy = wording(ts_ns)
+    return unusable(path, f"{place}: {message}.", remedy)
+
+
 def _rows_of(
     path: Path, space: FeatureSpace, chunks: Iterator[Mapping[str, Any]] | Sequence[Mapping[str, Any]]
 ) -> FeatureRows:
@@ -220,8 +235,8 @@ def _rows_of(
     matrix = np.concatenate(values) if values else np.empty((0, len(space.names)))
     ts = np.concatenate(times) if times else None
     symbol_key = np.concatenate(symbols) if symbols else None
-    if ts is not None and ts.size and ts.min() <= 0:
-        raise unusable(path, "`ts_ns` is missing or not positive in some row.", "write ns since 1970")
+    if ts is not None and (row := too_early(ts)) is not None:
+        raise _untimely(path, f"row {row + 1}", int(ts[row]))
     key = combine(np.arange(len(matrix), dtype=np.uint64))
     if ts is not None:
         order = np.argsort(ts, kind="stable")
