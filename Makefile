@@ -51,18 +51,26 @@ bench: install
 	$(PIP) install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/dev-installed: .venv/runtime-installed requirements-dev.lock
+.venv/dev-installed: .venv/runtime-installed requirements-dev.lock requirements-data.lock
 	$(PIP) install --quiet --require-hashes -r requirements-dev.lock
+	$(PIP) install --quiet --require-hashes --no-deps -r requirements-data.lock
 	@touch $@
 
 # The locks hold hashes and no address: where packages come from is the machine's affair.
 COMPILE := $(BIN)/pip-compile --quiet --upgrade --all-build-deps --generate-hashes --allow-unsafe --strip-extras \
 	--no-header --no-annotate --no-emit-index-url --no-emit-trusted-host --no-emit-find-links
 
+# Packages of which tests read the data files alone: installed without what they depend on, never imported.
+DATA := skfolio
+PINNED := 'import json, sys; [print("{name}=={version} \\\n    --hash=sha256:{sha256}".format(**p["metadata"], \
+	**p["download_info"]["archive_info"]["hashes"])) for p in json.load(sys.stdin)["install"]]'
+
 lock: install
 	$(PIP) install --quiet pip-tools
 	$(COMPILE) -o requirements.lock pyproject.toml
 	$(COMPILE) --extra dev -c requirements.lock -o requirements-dev.lock pyproject.toml
+	$(PIP) install --quiet --dry-run --ignore-installed --no-deps --only-binary :all: --report - $(DATA) \
+		| $(BIN)/python -c $(PINNED) > requirements-data.lock
 
 clean:
 	rm -rf .venv build dist out .mypy_cache .ruff_cache .pytest_cache .hypothesis
