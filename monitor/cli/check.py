@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, NoReturn, TypeVar
+from typing import Annotated, Any, NoReturn, TypeVar
 
 import typer
-import yaml
 from rich.console import Console
 from rich.table import Table
 
-from monitor.cli.configuration import BAD_CONFIGURATION, known_metrics, load_configuration, show_problems
+from monitor.cli.configuration import BAD_CONFIGURATION, examine_configuration, known_metrics, show_problems
 from monitor.daemon.references import never_judged, unfit
 from monitor.daemon.sequence_scope import sequence_problems
 from monitor.daemon.skill_scope import sentences, skill_problems, unmeasurable
@@ -20,13 +19,19 @@ from monitor.models.artifact import load_artifact
 from monitor.models.model import Model
 from monitor.policy.durations import format_duration
 from monitor.settings.configuration import Settings
-from monitor.settings.deployment import Deployment
-from monitor.settings.digest import config_sha256, policy_sha256
+from monitor.settings.deployment import Deployment, ModelSettings
+from monitor.settings.digest import config_sha256, policy_sha256, schema_content
+from monitor.settings.loading import Examined
+from monitor.settings.parts import Parts, deployment_parts, deployments_of, shared_parts, valid_rules
 from monitor.settings.rules import RuleSettings
+from monitor.settings.sections import TopicSettings
 from monitor.stats.reference import Reference, load_reference
+from monitor.transport.contract import INPUTS
 from monitor.wire.gate import load_plugin
 
 T = TypeVar("T")
+
+_SHADOW = "shadows."
 
 
 def check(
@@ -34,44 +39,16 @@ def check(
 ) -> None:
     """Check a configuration, its policies and its models; exit 2 with every mistake and its remedy."""
     console = Console(markup=False, highlight=False)
-    try:
-        settings = load_configuration(config)
-    except ConfigError as error:
-        _refuse(console, config, [*error.problems, *_named_files(config)])
-    files = _Files(str(config), settings)
+    examined = examine_configuration(config)
+    files = _Files(str(config), examined)
     files.check()
-    if files.problems:
-        _refuse(console, config, files.problems)
+    problems = [*examined.problems, *files.problems]
+    settings = examined.settings
+    if problems or settings is None:
+        _refuse(console, config, problems)
     for name, deployment in settings.deployments.items():
         console.print(_summary(name, deployment, settings, files.models[name], files.references[name]))
     console.print(f"{config}: fine", style="green")
-
-
-def _named_files(config: Path) -> list[Problem]:
-    """Mistakes in the artifacts and references that a configuration names which is itself mistaken."""
-    try:
-        document = yaml.safe_load(config.read_bytes())
-        deployments = dict(document["deployments"])
-    except (OSError, yaml.YAMLError, TypeError, KeyError, ValueError):
-        return []
-    problems = []
-    for name, deployment in deployments.items():
-        models = deployment.get("models") if isinstance(deployment, dict) else None
-        named: dict[str, tuple[Callable[[Path], object], object]] = {}
-        if isinstance(deployment, dict):
-            named["reference"] = (load_reference, deployment.get("reference"))
-        if isinstance(models, dict):
-            shadows = models.get("shadows")
-            named |= {f"models.{role}": (load_artifact, models.get(role)) for role in ("active", "previous")}
-            if isinstance(shadows, dict):
-                named |= {f"models.shadows.{role}": (load_artifact, path) for role, path in shadows.items()}
-        for key, (load, path) in named.items():
-            if isinstance(path, str):
-                try:
-                    load(config.resolve().parent / path)
-                except ArtifactError as error:
-                    problems.append(Problem(str(config), f"deployments.{name}.{key}", *_refused(error)))
-    return problems
 
 
 def _refuse(console: Console, config: Path, problems: list[Problem]) -> NoReturn:
@@ -82,11 +59,16 @@ def _refuse(console: Console, config: Path, problems: list[Problem]) -> NoReturn
 
 
 class _Files:
-    """What the configuration names and must hold: models, references, schemas, the decoder."""
+    """What a configuration names and must hold: models, references, schemas, the decoder.
 
-    def __init__(self, file: str, settings: Settings) -> None:
+    Of a mistaken configuration, whatever does not hang on its mistakes.
+    """
+
+    def __init__(self, file: str, examined: Examined) -> None:
         self._file = file
-        self._settings = settings
+        self._written = examined.written
+        self._context = {"directory": examined.directory}
+        self._shared = shared_parts(examined.written, self._context)
         self.problems: list[Problem] = []
         self.models: dict[str, dict[str, Model]] = {}
         """By deployment, then by key under `models`."""
@@ -94,30 +76,51 @@ class _Files:
 
     def check(self) -> None:
         """Load everything; what fails goes to `problems`."""
-        if (decoder := self._settings.decoder) is not None:
+        if (decoder := self._shared.get("decoder")) is not None:
             try:
                 load_plugin(decoder)
             except ValueError as error:
                 self._problem("decoder", f"{error}.", "install its package, or correct the name.")
-        for name, deployment in self._settings.deployments.items():
-            at = f"deployments.{name}"
+        for path in self._shared.get("feature_schemas") or ():
             try:
-                config_sha256(self._settings, name)
+                schema_content(path)
             except ConfigError as error:
-                self.problems += [p for p in error.problems if str(p) not in map(str, self.problems)]
-            self.models[name] = {}
-            for key, path in _artifacts(deployment):
-                model = self._loaded(f"{at}.models.{key}", _load_model, path)
-                if model is not None:
-                    self.models[name][key] = model
-            reference = None
-            if deployment.reference is not None:
-                reference = self._loaded(f"{at}.reference", load_reference, deployment.reference)
-                if reference is not None:
-                    self._check_reference(at, deployment, reference, self.models[name])
-            self.references[name] = reference
-            self._check_sequences(at, deployment, reference, self.models[name])
-            self._check_outputs(at, deployment, self.models[name])
+                self.problems += error.problems
+        for name, written in deployments_of(self._written).items():
+            self._check_deployment(name, written)
+
+    def _check_deployment(self, name: str, written: Mapping[str, Any]) -> None:
+        at, parts = f"deployments.{name}", deployment_parts(written, self._context)
+        named = _artifacts(written, self._context)
+        models: dict[str, Model] = {}
+        for key, artifact in named.items():
+            if artifact is None:
+                continue
+            model = self._loaded(f"{at}.models.{key}", _load_model, artifact)
+            if model is not None:
+                models[key] = model
+        path = parts.get("reference")
+        reference = None if path is None else self._loaded(f"{at}.reference", load_reference, path)
+        self.models[name], self.references[name] = models, reference
+        metrics = known_metrics()
+        rules = {i: rule for i, rule in valid_rules(written).items() if rule.metric in metrics}
+        if reference is not None:
+            for problem in unfit(reference, parts.get("samples"), models):
+                self._found(at, problem)
+            for position, rule in rules.items():
+                for message, remedy in _beyond_reference(rule, reference, models):
+                    self._problem(f"{at}.policy.rules[{position}].labels", message, remedy)
+        if "active" in models:
+            running = {key: model.artifact.sha256 for key, model in models.items() if key != "previous"}
+            # How long predictions remember is known of all models, or not at all.
+            known = reference if named.keys() - {"previous"} == running.keys() else None
+            active = models["active"].manifest
+            for problem in sequence_problems(parts.get("sequences"), rules, active, running, known):
+                self._found(at, problem)
+            if parts.has("labels"):
+                for problem in skill_problems(parts.get("labels"), active):
+                    self._found(at, problem)
+        self._check_outputs(at, rules, models)
 
     def _loaded(self, key: str, load: Callable[[Path], T], path: Path) -> T | None:
         try:
@@ -126,36 +129,22 @@ class _Files:
             self._problem(key, *_refused(error))
             return None
 
-    def _check_reference(
-        self, at: str, deployment: Deployment, reference: Reference, models: dict[str, Model]
-    ) -> None:
-        for key, message, remedy in unfit(reference, deployment, models):
-            self._problem(f"{at}.{key}", message, remedy)
-        for position, rule in enumerate(deployment.policy.rules):
-            for message, remedy in _beyond_reference(rule, reference, models):
-                self._problem(f"{at}.policy.rules[{position}].labels", message, remedy)
-
-    def _check_sequences(
-        self, at: str, deployment: Deployment, reference: Reference | None, models: dict[str, Model]
-    ) -> None:
-        if "active" not in models:
-            return
-        running = {key: model.artifact.sha256 for key, model in models.items() if key != "previous"}
-        active = models["active"].manifest
-        for key, *rest in (
-            *sequence_problems(deployment, active, running, reference),
-            *skill_problems(deployment, active),
-        ):
-            self._problem(f"{at}.{key}", *rest)
-
-    def _check_outputs(self, at: str, deployment: Deployment, models: dict[str, Model]) -> None:
-        streams = [stream for stream, topic in self._settings.topics.by_stream().items() if topic]
-        running = {role: models.get(_model_key(role)) for role in deployment.roles}
-        kinds = {role: model.manifest.kind for role, model in running.items() if model is not None}
-        for position, rule in enumerate(deployment.policy.rules):
+    def _check_outputs(self, at: str, rules: Mapping[int, RuleSettings], models: Mapping[str, Model]) -> None:
+        topics: TopicSettings | None = self._shared.get("topics")
+        streams = INPUTS if topics is None else tuple(topics.by_stream())
+        kinds = {
+            key.removeprefix(_SHADOW): model.manifest.kind
+            for key, model in models.items()
+            if key != "previous"
+        }
+        for position, rule in rules.items():
             wrong = unmeasurable(rule.metric, rule.labels, kinds, streams)
             if wrong is not None:
                 self._problem(f"{at}.policy.rules[{position}].metric", *wrong)
+
+    def _found(self, at: str, problem: tuple[str, str, str]) -> None:
+        key, message, remedy = problem
+        self._problem(f"{at}.{key}", message, remedy)
 
     def _problem(self, key: str, message: str, remedy: str) -> None:
         self.problems.append(Problem(self._file, key, message, remedy))
@@ -171,17 +160,22 @@ def _load_model(path: Path) -> Model:
     return Model.load(load_artifact(path))
 
 
-def _artifacts(deployment: Deployment) -> Iterator[tuple[str, Path]]:
-    models = deployment.models
-    yield "active", models.active
-    if models.previous is not None:
-        yield "previous", models.previous
-    for shadow, path in sorted(models.shadows.items()):
-        yield f"shadows.{shadow}", path
+def _artifacts(written: Mapping[str, Any], context: dict[str, Any]) -> dict[str, Path | None]:
+    """Artifacts of a deployment's section by key under `models`; None where that key is itself mistaken."""
+    models = written.get("models")
+    if not isinstance(models, Mapping):
+        return {}
+    parts = Parts(ModelSettings, models, context)
+    found: dict[str, Path | None] = {key: parts.get(key) for key in ("active", "previous") if key in models}
+    shadows = models.get("shadows")
+    for role, path in sorted(shadows.items()) if isinstance(shadows, Mapping) else ():
+        alone = Parts(ModelSettings, {"shadows": {role: path}}, context)
+        found[f"{_SHADOW}{role}"] = (alone.get("shadows") or {}).get(role)
+    return found
 
 
 def _model_key(role: str) -> str:
-    return role if role == "active" else f"shadows.{role}"
+    return role if role == "active" else f"{_SHADOW}{role}"
 
 
 def _beyond_reference(

@@ -13,7 +13,7 @@ from monitor.engine.catalogue import FAMILIES
 from monitor.engine.measures.latency import QUANTILES
 from monitor.errors import Problem
 from monitor.settings.configuration import Settings
-from monitor.settings.loading import load
+from monitor.settings.loading import Examined, examine, load
 from monitor.settings.metric_info import Blame, MetricInfo
 from monitor.transport.contract import INPUTS
 
@@ -49,6 +49,11 @@ def load_configuration(path: Path) -> Settings:
         ConfigError: with every mistake at once.
     """
     return load(path, os.environ, known_metrics=known_metrics())
+
+
+def examine_configuration(path: Path) -> Examined:
+    """The same, for who also wants what a mistaken configuration says."""
+    return examine(path, os.environ, known_metrics=known_metrics())
 
 
 def show_problems(console: Console, problems: Iterable[Problem]) -> None:

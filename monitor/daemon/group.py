@@ -154,7 +154,7 @@ class Group:
             remedy = "Make it with `shadow-monitor baseline`."
             self._wrong(f"deployments.{name}.reference", str(error), remedy)
             return None
-        for key, message, remedy in unfit(reference, deployment, self._models[name]):
+        for key, message, remedy in unfit(reference, deployment.samples, self._models[name]):
             self._wrong(f"deployments.{name}.{key}", message, remedy)
         return reference
 
@@ -208,8 +208,12 @@ class Group:
             )
             return
         artifacts = {role: model.artifact.sha256 for role, model in models.items()}
-        evidence = (deployment, models["active"].manifest, artifacts, reference)
-        problems = (sequence_problems(*evidence), skill_problems(deployment, models["active"].manifest))
+        evidence = (models["active"].manifest, artifacts, reference)
+        rules = dict(enumerate(deployment.policy.rules))
+        problems = (
+            sequence_problems(deployment.sequences, rules, *evidence),
+            skill_problems(deployment.labels, models["active"].manifest),
+        )
         for key, message, remedy in chain.from_iterable(problems):
             self._wrong(f"deployments.{name}.{key}", message, remedy)
         place = {feature: i for i, feature in enumerate(self.space.names)}
@@ -222,7 +226,7 @@ class Group:
             reference=reference,
             columns=tuple(place[feature] for feature in reference.features) if reference else (),
             artifacts=artifacts,
-            sequences=sequence_rules_of(*evidence),
+            sequences=sequence_rules_of(deployment, *evidence),
             kinds={role: model.manifest.kind for role, model in models.items()},
             evaluation_ns=grid.evaluation,
             parity=Tolerance(deployment.parity.atol, deployment.parity.rtol),

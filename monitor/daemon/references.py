@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 from monitor.models.model import Model
 from monitor.policy.durations import format_duration
-from monitor.settings.deployment import Deployment
+from monitor.settings.deployment import Deployment, SampleSettings
 from monitor.settings.rules import RuleSettings
 from monitor.stats.calibration import MIN_CYCLES
 from monitor.stats.drift import N_EFF_PER_BIN
@@ -21,10 +21,14 @@ CALIBRATED_PREDICTIONS = ("prediction_psi_p_value", "prediction_ks_p_value")
 
 
 def unfit(
-    reference: Reference, deployment: Deployment, models: Mapping[str, Model]
+    reference: Reference, samples: SampleSettings | None, models: Mapping[str, Model]
 ) -> Iterator[tuple[str, str, str]]:
-    """Key below the deployment, what is wrong, and what to do, for everything that cannot work."""
-    for feature in deployment.samples.ks_features:
+    """Key below the deployment, what is wrong, and what to do, for everything that cannot work.
+
+    Args:
+        samples: None where they are themselves mistaken.
+    """
+    for feature in samples.ks_features if samples is not None else ():
         found = reference.features.get(feature)
         if found is None:
             message = f"the reference has no feature {feature!r}."

@@ -10,7 +10,8 @@ from monitor.engine.panes import pane_length
 from monitor.engine.sequence_rules import SequenceRules
 from monitor.models.manifest import Manifest
 from monitor.policy.durations import format_duration
-from monitor.settings.deployment import Deployment
+from monitor.settings.deployment import Deployment, SequenceSettings
+from monitor.settings.rules import RuleSettings
 from monitor.stats.betting import Harm
 from monitor.stats.change_detection import available
 from monitor.stats.reference import Distribution, Reference
@@ -56,10 +57,21 @@ def least_block_ns(active: Manifest, artifacts: Mapping[str, str], reference: Re
 
 
 def sequence_problems(
-    deployment: Deployment, active: Manifest, artifacts: Mapping[str, str], reference: Reference | None
+    sequences: SequenceSettings | None,
+    rules: Mapping[int, RuleSettings],
+    active: Manifest,
+    artifacts: Mapping[str, str],
+    reference: Reference | None,
 ) -> Iterator[tuple[str, str, str]]:
-    """Key, message and remedy of what cannot work."""
-    block, least = deployment.sequences.block_ns, least_block_ns(active, artifacts, reference)
+    """Key, message and remedy of what cannot work.
+
+    Args:
+        sequences: None where they are themselves mistaken.
+        rules: by position, those that are not mistaken.
+        artifacts: SHA-256 of the model by role.
+    """
+    block = sequences.block_ns if sequences is not None else None
+    least = least_block_ns(active, artifacts, reference)
     if block is not None and block < least:
         needed = format_duration(-(-least // SHORTEST_PANE_NS) * SHORTEST_PANE_NS)
         yield (
@@ -68,12 +80,9 @@ def sequence_problems(
             f"of the reference and the horizon of the model is {least / 1e9:.0f} s.",
             f"Write at least {needed}, or leave it out.",
         )
-    for position, rule in enumerate(deployment.policy.rules):
-        if (
-            rule.metric in TESTS_OF_LOSS
-            and active.kind == "return"
-            and deployment.sequences.loss.bound is None
-        ):
+    unbounded = sequences is not None and sequences.loss.bound is None
+    for position, rule in rules.items():
+        if rule.metric in TESTS_OF_LOSS and active.kind == "return" and unbounded:
             yield (
                 "sequences.loss.bound",
                 f"{rule.metric} is tested within a bound, and squared errors of returns have none.",

@@ -11,7 +11,7 @@ from monitor.models.manifest import Manifest
 from monitor.policy.durations import format_duration
 from monitor.policy.rules import ACTIVE
 from monitor.settings.configuration import Settings
-from monitor.settings.deployment import Deployment
+from monitor.settings.deployment import Deployment, LabelSettings
 from monitor.stats.edges import BPS
 from monitor.transport.contract import OUTCOMES
 
@@ -65,9 +65,9 @@ def unmeasurable(
     return None
 
 
-def skill_problems(deployment: Deployment, active: Manifest) -> Iterator[tuple[str, str, str]]:
+def skill_problems(labels: LabelSettings, active: Manifest) -> Iterator[tuple[str, str, str]]:
     """Key, message and remedy of what cannot work."""
-    wait, horizon = deployment.labels.wait_ns, active.horizon_ns or 0
+    wait, horizon = labels.wait_ns, active.horizon_ns or 0
     if wait is not None and wait < horizon:
         yield (
             "labels.wait",

@@ -9,16 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from pydantic import BaseModel, TypeAdapter, ValidationError
-
 from monitor.engine.panes import pane_length
 from monitor.errors import Problem
 from monitor.policy.durations import format_duration
 from monitor.policy.rules import ACTIVE, DEPLOYMENT
-from monitor.settings.configuration import Settings
 from monitor.settings.deployment import (
     CapitalSettings,
-    Deployment,
     GridSettings,
     ModelSettings,
     SequenceSettings,
@@ -26,6 +22,14 @@ from monitor.settings.deployment import (
 from monitor.settings.document import Document, Location
 from monitor.settings.metric_info import MetricInfo
 from monitor.settings.mistakes import problem, suggestion
+from monitor.settings.parts import (
+    Parts,
+    deployment_parts,
+    deployments_of,
+    rules_of,
+    shared_parts,
+    valid_rules,
+)
 from monitor.settings.rules import LIMIT, RuleSettings
 
 Finding = tuple[Location, str, str]
@@ -33,55 +37,24 @@ Finding = tuple[Location, str, str]
 _FILLS = ("paper", "real")
 
 
-class _Parts:
-    """The values of a section that are valid by themselves."""
-
-    def __init__(self, model: type[BaseModel], written: Any, context: dict[str, Any]) -> None:
-        self._values: dict[str, Any] = {}
-        keys = written if isinstance(written, Mapping) else {}
-        for name, field in model.model_fields.items():
-            key = field.alias or name
-            if key in keys:
-                try:
-                    adapter: TypeAdapter[Any] = TypeAdapter(field.rebuild_annotation())
-                    self._values[key] = adapter.validate_python(keys[key], context=context)
-                except ValidationError:
-                    continue
-            elif not field.is_required():
-                self._values[key] = field.get_default(call_default_factory=True)
-
-    def has(self, key: str) -> bool:
-        return key in self._values
-
-    def get(self, key: str) -> Any:
-        """The value, None where it is not valid."""
-        return self._values.get(key)
-
-
 def inconsistencies(
     document: Document, context: dict[str, Any], known_metrics: Mapping[str, MetricInfo] | None
 ) -> list[Problem]:
     """Every mistake of the kind this module is about."""
-    shared = _Parts(Settings, {**document.data, "deployments": {}}, context)
-    written = document.data.get("deployments")
+    shared = shared_parts(document.data, context)
     found: list[Finding] = []
-    for name, deployment in written.items() if isinstance(written, Mapping) else ():
-        if not isinstance(deployment, Mapping):
-            continue
+    for name, deployment in deployments_of(document.data).items():
         at = ("deployments", name)
-        parts = _Parts(Deployment, {**deployment, "policy": {"name": "none"}}, context)
+        parts = deployment_parts(deployment, context)
         found.extend(_clocks(at, shared, parts))
         found.extend(_blocks(at, parts))
         found.extend(_money(at, shared, parts))
         found.extend(_samples(at, parts))
-        policy = deployment.get("policy")
-        rules = policy.get("rules") if isinstance(policy, Mapping) else None
-        if isinstance(rules, list):
-            found.extend(_rules((*at, "policy", "rules"), rules, parts, known_metrics))
+        found.extend(_rules((*at, "policy", "rules"), deployment, parts, known_metrics))
     return [problem(document, *finding) for finding in found]
 
 
-def _clocks(at: Location, shared: _Parts, parts: _Parts) -> Iterator[Finding]:
+def _clocks(at: Location, shared: Parts, parts: Parts) -> Iterator[Finding]:
     event_time, grids = shared.get("event_time"), parts.get("grids")
     if event_time is not None and grids is not None and grids.task_deadline_ns <= event_time.idle_grace_ns:
         yield (
@@ -105,7 +78,7 @@ def _clocks(at: Location, shared: _Parts, parts: _Parts) -> Iterator[Finding]:
         )
 
 
-def _blocks(at: Location, parts: _Parts) -> Iterator[Finding]:
+def _blocks(at: Location, parts: Parts) -> Iterator[Finding]:
     windows: tuple[int, ...] | None = parts.get("windows")
     sequences: SequenceSettings | None = parts.get("sequences")
     if not windows or sequences is None:
@@ -117,7 +90,7 @@ def _blocks(at: Location, parts: _Parts) -> Iterator[Finding]:
             yield (*at, "sequences", *keys), message, f"write a multiple of {format_duration(finest)}"
 
 
-def _money(at: Location, shared: _Parts, parts: _Parts) -> Iterator[Finding]:
+def _money(at: Location, shared: Parts, parts: Parts) -> Iterator[Finding]:
     listed = shared.get("instruments") or {}
     capital: CapitalSettings | None = parts.get("capital")
     paper = parts.get("paper")
@@ -136,7 +109,7 @@ def _money(at: Location, shared: _Parts, parts: _Parts) -> Iterator[Finding]:
             )
 
 
-def _samples(at: Location, parts: _Parts) -> Iterator[Finding]:
+def _samples(at: Location, parts: Parts) -> Iterator[Finding]:
     samples = parts.get("samples")
     if samples is not None and samples.ks_features and parts.has("reference") and not parts.get("reference"):
         message = "an exact KS statistic is measured against a reference, and there is none"
@@ -165,7 +138,10 @@ class _RuleSurroundings(NamedTuple):
 
 
 def _rules(
-    at: Location, rules: list[Any], parts: _Parts, known_metrics: Mapping[str, MetricInfo] | None
+    at: Location,
+    deployment: Mapping[str, Any],
+    parts: Parts,
+    known_metrics: Mapping[str, MetricInfo] | None,
 ) -> Iterator[Finding]:
     around = _RuleSurroundings(
         models=parts.get("models"),
@@ -175,8 +151,9 @@ def _rules(
         without_reference=parts.has("reference") and parts.get("reference") is None,
         known_metrics=known_metrics,
     )
+    valid = valid_rules(deployment)
     first: dict[str, int] = {}
-    for position, written in enumerate(rules):
+    for position, written in enumerate(rules_of(deployment)):
         here = (*at, position)
         if isinstance(written, Mapping) and isinstance(name := written.get("id"), str):
             if name in first:
@@ -186,9 +163,7 @@ def _rules(
                     "give each rule its own id",
                 )
             first.setdefault(name, position)
-        try:
-            rule = RuleSettings.model_validate(written)
-        except ValidationError:
+        if (rule := valid.get(position)) is None:
             continue
         for check in _RULE_CHECKS:
             for key, message, remedy in check(rule, around):

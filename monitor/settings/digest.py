@@ -35,7 +35,7 @@ def config_sha256(settings: Settings, deployment: str) -> str:
             "instruments": settings.instruments,
             "event_time": settings.event_time.model_dump(),
             "fx": settings.fx,
-            "feature_schemas": [_content(path) for path in settings.feature_schemas],
+            "feature_schemas": [schema_content(path) for path in settings.feature_schemas],
             "decoder": settings.decoder,
             "commands": settings.commands.model_dump(),
         },
@@ -66,7 +66,12 @@ def _canonical(value: object, directory: Path) -> Any:
     return value
 
 
-def _content(path: Path) -> Any:
+def schema_content(path: Path) -> Any:
+    """What a feature schema says.
+
+    Raises:
+        ConfigError: it cannot be read.
+    """
     try:
         return orjson.loads(path.read_bytes())
     except (OSError, orjson.JSONDecodeError) as error:

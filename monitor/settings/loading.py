@@ -5,16 +5,29 @@ from __future__ import annotations
 import copy
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from pydantic import ValidationError
 
-from monitor.errors import ConfigError
+from monitor.errors import ConfigError, Problem
 from monitor.settings.configuration import Settings
 from monitor.settings.consistency import inconsistencies
 from monitor.settings.document import Document, problem_at, read
 from monitor.settings.metric_info import MetricInfo
 from monitor.settings.mistakes import problem, problems_of
+
+
+class Examined(NamedTuple):
+    """What became of a configuration: its settings, None where there is any mistake.
+
+    `written`: its keys and values, the environment laid over them and files put in their places; paths are
+    relative to `directory`.
+    """
+
+    settings: Settings | None
+    problems: list[Problem]
+    written: Mapping[str, Any]
+    directory: Path
 
 
 def load(
@@ -32,7 +45,17 @@ def load(
     Raises:
         ConfigError: with every mistake at once, each with file and line, key, and remedy.
     """
-    return _settings(read(path), path.resolve().parent, env, known_metrics)
+    return _sound(examine(path, env, known_metrics=known_metrics))
+
+
+def examine(
+    path: Path,
+    env: Mapping[str, str] | None = None,
+    *,
+    known_metrics: Mapping[str, MetricInfo] | None = None,
+) -> Examined:
+    """As `load`, for who also wants what a mistaken configuration says."""
+    return _examined(read(path), path.resolve().parent, env, known_metrics)
 
 
 def from_mapping(
@@ -46,33 +69,38 @@ def from_mapping(
     Raises:
         ConfigError: as `load`.
     """
-    return _settings(Document("configuration", copy.deepcopy(dict(data))), directory, None, known_metrics)
+    document = Document("configuration", copy.deepcopy(dict(data)))
+    return _sound(_examined(document, directory, None, known_metrics))
 
 
-def _settings(
+def _sound(examined: Examined) -> Settings:
+    if examined.settings is None:
+        raise ConfigError(examined.problems)
+    return examined.settings
+
+
+def _examined(
     document: Document,
     directory: Path,
     env: Mapping[str, str] | None,
     known_metrics: Mapping[str, MetricInfo] | None,
-) -> Settings:
+) -> Examined:
+    problems = document.problems
     if not isinstance(document.data, dict):
         remedy = "write keys and values, as config/example.yaml shows"
-        document.problems.append(problem_at(document.source, (), "is not a mapping", remedy))
-    if document.problems and (not document.data or not isinstance(document.data, dict)):
-        raise ConfigError(document.problems)
+        problems.append(problem_at(document.source, (), "is not a mapping", remedy))
+    if problems and (not document.data or not isinstance(document.data, dict)):
+        return Examined(None, problems, {}, directory)
     document.override(env or {})
     _graft_files(document, directory)
     context = {"directory": directory}
     settings = None
-    problems = document.problems
     try:
         settings = Settings.model_validate(document.data, context=context)
     except ValidationError as error:
         problems.extend(problems_of(error, document, Settings))
     problems.extend(inconsistencies(document, context, known_metrics))
-    if problems or settings is None:
-        raise ConfigError(problems)
-    return settings
+    return Examined(None if problems else settings, problems, document.data, directory)
 
 
 def _graft_files(document: Document, directory: Path) -> None:

@@ -117,3 +117,108 @@ def test_rules_on_what_the_reference_lacks_are_refused(write, tmp_path):
     assert "rules[1].labels: the reference has no feature 'unknown'" in result.stdout
     assert "rules[2].labels: the reference holds no predictions" in result.stdout
     assert "2 mistakes" in result.stdout
+
+
+def test_what_files_refuse_is_listed_with_mistakes_that_it_does_not_hang_on(write, tmp_path):
+    (tmp_path / "schema.json").write_text("{")
+    (tmp_path / "reference.json").write_bytes(build_reference({"known": np.arange(1000.0)}).to_bytes())
+    rule = {"subject": "shadow", "window": "5m", "above": 0.25, "action": "alert"}
+
+    def change(data):
+        data["http"]["port"] = "many"
+        data["decoder"] = "no_such_package:function"
+        data["feature_schemas"] = ["schema.json"]
+        deployment = data["deployments"]["btc"]
+        deployment["models"]["previous"] = "missing"
+        deployment["reference"] = "reference.json"
+        deployment["samples"] = {"ks_features": ["unknown"]}
+        deployment["labels"] = {"wait": "10ms"}
+        deployment["windows"] = ["5 minutes"]
+        deployment["policy"]["rules"] = [
+            {"id": "a", "metric": "psi", "labels": {"feature": "unknown"}, **rule, "above": "much"},
+            {"id": "b", "metric": "psi", "labels": {"feature": "unknown"}, **rule},
+            {"id": "c", "metric": "rmse", **rule},
+            {"id": "d", "metric": "nonsense", **rule},
+        ]
+
+    result = run(write(change))
+    assert result.exit_code == 2
+    for part in (
+        "http.port: ",
+        "btc.windows[0]: ",
+        "rules[0].above: ",
+        "rules[3].metric: unknown metric",
+        "decoder: ",
+        "feature_schemas: cannot be read",
+        "models.previous: ",
+        "samples.ks_features: the reference has no feature 'unknown'",
+        "rules[1].labels: the reference has no feature 'unknown'",
+        "labels.wait: predictions wait 10ms",
+        "rules[2].metric: rmse is made of outcomes",
+        "11 mistakes",
+    ):
+        assert part in result.stdout, part
+
+
+@pytest.mark.parametrize("mistaken", [{"active": 5}, {"active": None}, {"shadows": {"two words": "x"}}])
+def test_one_mistaken_model_hides_no_other(write, mistaken):
+    def change(data):
+        models = data["deployments"]["btc"]["models"]
+        models["previous"] = "missing"
+        models.update(mistaken)
+        if "shadows" not in mistaken:
+            models["shadows"]["other"] = "absent"
+
+    result = run(write(change))
+    assert "models.previous: " in result.stdout
+    assert ("models.shadows.other: " in result.stdout) == ("shadows" not in mistaken)
+
+
+@pytest.mark.parametrize(
+    ("section", "sound", "mistaken", "what"),
+    [
+        ("topics", {"outcomes": None}, {"outcomes": "no topic"}, "rmse is made of outcomes"),
+        ("btc.sequences", {"loss": {}}, {"loss": {"bound": "wide"}}, "is tested within a bound"),
+        (
+            "btc.samples",
+            {"ks_features": ["gone"]},
+            {"ks_features": ["gone"], "rank_k": "x"},
+            "feature 'gone'",
+        ),
+        ("btc.labels", {"wait": "10ms"}, {"wait": "10ms", "limit": 0}, "predictions wait 10ms"),
+    ],
+)
+def test_nothing_is_concluded_from_a_section_that_is_itself_mistaken(
+    write, tmp_path, section, sound, mistaken, what
+):
+    (tmp_path / "reference.json").write_bytes(build_reference({"known": np.arange(1000.0)}).to_bytes())
+
+    def says(value):
+        def change(data):
+            deployment = data["deployments"]["btc"]
+            deployment["reference"] = "reference.json"
+            deployment["policy"]["rules"] = [
+                {"id": "a", "metric": "rmse", "window": "5m", "above": 1},
+                {"id": "b", "metric": "loss_e_value", "above": 100},
+            ]
+            for rule in deployment["policy"]["rules"]:
+                rule |= {"subject": "shadow", "action": "alert"}
+            within = deployment if section.startswith("btc.") else data
+            within[section.removeprefix("btc.")] = value
+
+        result = run(write(change))
+        assert result.exit_code == 2
+        return what in result.stdout
+
+    assert says(sound)
+    assert not says(mistaken)
+
+
+def test_the_environment_names_files_too(write):
+    def change(data):
+        data["http"]["port"] = "many"
+        data["deployments"]["btc"]["reference"] = "missing.json"
+
+    name = "SHADOW_MONITOR__DEPLOYMENTS__BTC__REFERENCE"
+    assert "2 mistakes" in run(write(change)).stdout
+    assert "other.json" in run(write(change), **{name: "other.json"}).stdout
