@@ -10,9 +10,10 @@ from engine_cases import FORWARD, MS, START, House, S, made_up
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.engine.memories.forward import SKIPPED, ForwardReturns, Quota, derived
+from monitor.engine.memories.forward import SKIPPED, ForwardReturns, derived, quota_of
 from monitor.engine.memories.labels import COUNTED, COUNTS, LABELLED, UNLABELLED, Labels
 from monitor.engine.memories.mids import KEPT_NS, SHARDS, Mids, mid_of
+from monitor.engine.memories.mids_ahead import Quota
 from monitor.engine.panes import PaneBytes
 from monitor.engine.rows import Scores
 from monitor.engine.scope import NO_ROWS, Batch
@@ -241,7 +242,7 @@ def test_a_symbol_waits_with_so_many_of_each_slot_whoever_else_is_in_its_task():
     rng = np.random.default_rng(5)
     rows, values = walk(rng, 600, 10)
     forward = Forward((2 * S,), 50 * MS, 0.5, 90, 3, 0.002, S)
-    quota = Quota.of(forward)
+    quota = quota_of(forward)
     assert (quota.slot_ns, quota.rows) == (S, 5)
     end = [(START + 60 * S, None)]
     whole, _ = passed(ForwardReturns(forward, ROLES), None, [*cut(rows, values, []), *end], set())
@@ -268,7 +269,7 @@ def test_a_symbol_waits_with_so_many_of_each_slot_whoever_else_is_in_its_task():
 
 def test_one_row_a_slot_stays_one_though_it_has_been_said():
     forward = Forward((2 * S,), 0, 0.5, 1, 1, 0.002, S)
-    assert Quota.of(forward) == Quota(3 * S, 1)
+    assert quota_of(forward) == Quota(3 * S, 1)
     memory = ForwardReturns(forward, ROLES)
     eff = START + np.arange(0, 12 * S, 250 * MS)
     rows = features(eff, np.zeros(len(eff)), np.full(len(eff), 99.99), np.full(len(eff), 100.01))
@@ -280,7 +281,7 @@ def test_one_row_a_slot_stays_one_though_it_has_been_said():
 @pytest.mark.parametrize(("symbols", "span_s"), [(1, 60), (500, 60), (500, 86_400), (4, 3_600), (64, 1)])
 def test_what_waits_and_its_state_are_bounded_at_any_rate(symbols, span_s):
     forward = Forward((span_s * S,), 50 * MS, 0.5, 20_000, symbols, 0.002, S)
-    quota = Quota.of(forward)
+    quota = quota_of(forward)
     slots = (span_s * S + 50 * MS + S) // quota.slot_ns + 2
     assert quota.rows * slots * symbols <= max(20_000, 4 * symbols)
     assert quota.slot_ns % S == 0
