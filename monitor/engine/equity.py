@@ -115,10 +115,12 @@ class EquitySequences:
                 book.complete &= part.complete
                 if part.mark_ts:
                     book.oldest = min(book.oldest or part.mark_ts, part.mark_ts)
-                for currency, (a, b, c) in part.money.items():
+                for currency, money in part.money.items():
                     if currency == self.currency:
-                        cash, value, transfers = cash + int(a), value + int(b), transfers + int(c)
-                    elif (a, b) != ("0", "0"):
+                        cash += int(money.cash)
+                        value += int(money.value)
+                        transfers += int(money.transfers)
+                    elif (money.cash, money.value) != ("0", "0"):
                         book.foreign = True
             book.sums = (cash, value, transfers)
         return bool(news)

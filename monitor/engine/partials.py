@@ -21,17 +21,37 @@ class Holding(msgspec.Struct, frozen=True, array_like=True):
     mark_ts: int
 
 
-class BookState(msgspec.Struct, frozen=True, array_like=True):
-    """One book of one task. Money is decimal text of an integer in 1e-18 of the currency: beyond 64 bits.
+class Money(msgspec.Struct, frozen=True, array_like=True):
+    """A book's money in one currency: decimal text of integers in 1e-18 of it, which outgrow 64 bits.
 
-    Per currency: cash, value (sum of quantity x mark), transfers. `complete`: no open position lacks a mark
-    and no position is unknown; `mark_ts`: of the oldest mark among open positions (0: none open).
+    `value`: sum of quantity x mark over open positions, `gross`: of its absolute amounts, both as they stand.
+    The rest since the book began: `cash`; within it `transfers` of capital and `fees` (rebates negative);
+    `traded`: sum of |paid| of trades, a bust takes its own away.
     """
 
-    money: dict[str, tuple[str, str, str]]
+    cash: str = "0"
+    value: str = "0"
+    transfers: str = "0"
+    fees: str = "0"
+    traded: str = "0"
+    gross: str = "0"
+
+
+class BookState(msgspec.Struct, frozen=True, array_like=True):
+    """One book of one task.
+
+    `money` by currency. `complete`: no open position lacks a mark and no position is unknown; `mark_ts`: of
+    the oldest mark among open positions (0: none open). `trips`: round trips that ended, were won, were lost
+    since the book began; the rest came out at zero. `gap`: of a paper book, sum over symbols of |its quantity
+    - the real book's| x mark by currency, as `Money` writes it.
+    """
+
+    money: dict[str, Money]
     complete: bool
     mark_ts: int
     holdings: dict[str, Holding]
+    trips: tuple[int, int, int] = (0, 0, 0)
+    gap: dict[str, str] = {}
 
 
 class Open(msgspec.Struct, frozen=True, array_like=True):

@@ -216,8 +216,8 @@ class TaskFold:
         self._pass(begins // tick * tick, out, idle)
         self._pane_start = self._grid.slot(begins)
         self._trade(part, answers, out, idle)
-        batch = Batch.of(part, answers)
-        derived: dict[str, Table] = {}
+        derived = self._books.derived()
+        batch = replace(Batch.of(part, answers), derived=dict(derived))
         for memory in self._memories:
             derived.update(memory.take(batch))
         self._feed(replace(batch, derived=derived))

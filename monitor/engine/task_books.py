@@ -10,12 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from monitor.engine.partials import BookState, Holding
+from monitor.engine.partials import BookState, Holding, Money
 from monitor.engine.rows import Scores
 from monitor.event_time.timing import FOLDED
-from monitor.trading.books import BookSet
+from monitor.trading.books import BookSet, BookView
 from monitor.trading.ledger import Applied
-from monitor.trading.units import InstrumentUnits
+from monitor.trading.trades import PaperOrder, Trade
+from monitor.trading.units import MONEY, InstrumentUnits
+from monitor.wire.keys import hash64
 from monitor.wire.table import Table
 
 _NO_SCORES = np.empty(0, np.float64)
@@ -40,17 +42,22 @@ class TaskBooks:
         listed: Callable[[int], Sequence[InstrumentUnits]],
     ) -> None:
         self._books, self._matches, self._listed = books, matches, listed
-        self._symbols = 0
+        self._units: list[InstrumentUnits] = []
+        self._keys: list[int] = []
+        self._trades: list[Trade] = []
+        self._ended: list[PaperOrder] = []
+        self._outcomes: list[tuple[int, int]] = []
         self._said: dict[str, BookState] | None = None
         self.touched = True
         """Whether rows came since `changed` was last asked."""
 
     def extend(self) -> None:
         """Symbols that appeared while running join the books."""
-        more = self._listed(self._symbols)
+        more = self._listed(len(self._units))
         if more:
             self._books.extend(more)
-            self._symbols += len(more)
+            self._units += more
+            self._keys += [hash64(units.symbol.encode()) for units in more]
 
     def trade(self, features: Table | None, orders: Table | None, answers: Mapping[str, Scores]) -> list[int]:
         """Fold one tick's marks, paper trades and executions; rows in order, features first at equal times.
@@ -73,19 +80,73 @@ class TaskBooks:
         rows = [] if orders is None else self._ours(orders)
         if not len(features) and not rows:
             return []
-        applied = self._books.fold(
+        reports = [] if orders is None else [(orders["report"][row], int(orders["eff"][row])) for row in rows]
+        done = self._books.fold(
             symbol=features["symbol"],
             eff=features["eff"],
             bid=features["bid"],
             ask=features["ask"],
             price=features["price"],
             predictions=scores,
-            reports=[]
-            if orders is None
-            else [(orders["report"][row], int(orders["eff"][row])) for row in rows],
+            reports=reports,
         )
         self.touched = True
-        return [row for row, done in zip(rows, applied, strict=True) if done is Applied.DUPLICATE]
+        self._trades += done.trades
+        self._ended += done.ended
+        self._outcomes += [(outcome, eff) for outcome, (_, eff) in zip(done.applied, reports, strict=True)]
+        return [row for row, outcome in zip(rows, done.applied, strict=True) if outcome is Applied.DUPLICATE]
+
+    def derived(self) -> dict[str, Table]:
+        """What `trade` did since it was last asked, as derived rows by name, with at least one row each.
+
+        - `trades` of real fills that counted and of paper fills: `book` i1 (index in `BookSet.names`),
+          `symbol_key` u8, `eff` i8, `side` i1 (+1 buys), `quantity` f8 (units), `price` f8 (per unit, paid;
+          NaN of no quantity), `notional` f8 (>= 0) and `fee` f8, both in the instrument's currency.
+        - `ledger`, of each of the deployment's execution reports: `outcome` i1 (`Applied`), `eff` i8.
+        - `paper_orders` that ended: `book` i1, `eff` i8, `ordered` f8 and `filled` f8 (units), `capped` i1
+          (`Capped`).
+        """
+        found: dict[str, Table] = {}
+        if self._trades:
+            found["trades"] = self._trade_rows(self._trades)
+        if self._outcomes:
+            outcomes, eff = zip(*self._outcomes, strict=True)
+            found["ledger"] = Table({"outcome": np.array(outcomes, np.int8), "eff": np.array(eff, np.int64)})
+        if self._ended:
+            found["paper_orders"] = self._order_rows(self._ended)
+        self._trades, self._ended, self._outcomes = [], [], []
+        return found
+
+    def _trade_rows(self, trades: Sequence[Trade]) -> Table:
+        book, code, eff, lots, paid, fee = zip(*trades, strict=True)
+        units = [self._units[each] for each in code]
+        return Table(
+            {
+                "book": np.array(book, np.int8),
+                "symbol_key": np.array([self._keys[each] for each in code], np.uint64),
+                "eff": np.array(eff, np.int64),
+                "side": np.sign(np.array(lots, np.float64)).astype(np.int8),
+                "quantity": np.array([u.quantity(abs(n)) for u, n in zip(units, lots, strict=True)]),
+                "price": np.array(
+                    [u.price(n, p) if n else np.nan for u, n, p in zip(units, lots, paid, strict=True)]
+                ),
+                "notional": np.array([abs(each) / MONEY for each in paid]),
+                "fee": np.array([each / MONEY for each in fee]),
+            }
+        )
+
+    def _order_rows(self, ended: Sequence[PaperOrder]) -> Table:
+        book, code, eff, ordered, filled, capped = zip(*ended, strict=True)
+        units = [self._units[each] for each in code]
+        return Table(
+            {
+                "book": np.array(book, np.int8),
+                "eff": np.array(eff, np.int64),
+                "ordered": np.array([u.quantity(n) for u, n in zip(units, ordered, strict=True)]),
+                "filled": np.array([u.quantity(n) for u, n in zip(units, filled, strict=True)]),
+                "capped": np.array(capped, np.int8),
+            }
+        )
 
     def _ours(self, orders: Table) -> list[int]:
         entering = np.flatnonzero(np.isin(orders["fate"], FOLDED)).tolist()
@@ -96,20 +157,15 @@ class TaskBooks:
         positions = self._books.positions()
         return {
             name: BookState(
-                {
-                    currency: (
-                        str(view.cash.get(currency, 0)),
-                        str(view.value.get(currency, 0)),
-                        str(view.transfers.get(currency, 0)),
-                    )
-                    for currency in sorted({*view.cash, *view.value, *view.transfers})
-                },
+                _money(view),
                 view.complete,
                 view.oldest_mark_ns or 0,
                 {
                     symbol: Holding(held.quantity, held.mark or 0, held.mark_ts_ns or 0)
                     for symbol, held in positions[name].items()
                 },
+                view.trips,
+                {currency: str(amount) for currency, amount in view.gap.items()},
             )
             for name, view in self._books.at(at).items()
         }
@@ -139,3 +195,11 @@ class TaskBooks:
         """
         self.extend()
         self._books.restore(records)
+
+
+def _money(view: BookView) -> dict[str, Money]:
+    parts = (view.cash, view.value, view.transfers, view.fees, view.traded, view.gross)
+    return {
+        currency: Money(*(str(part.get(currency, 0)) for part in parts))
+        for currency in sorted(set().union(*parts))
+    }

@@ -6,6 +6,7 @@ The one door to this package for the fold of a task; knows rows in folding order
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -15,8 +16,9 @@ from monitor.errors import StateError
 from monitor.trading.ledger import Applied, Ledger, LedgerRules
 from monitor.trading.marks import NO_MARK, Fill, MarkRules, Marks
 from monitor.trading.paper import PaperBook, PaperRules
-from monitor.trading.position import Book
+from monitor.trading.position import Book, Trips
 from monitor.trading.report import Kind, Report
+from monitor.trading.trades import PaperOrder, Trade
 from monitor.trading.units import InstrumentUnits
 
 ACTIVE = "active"
@@ -35,8 +37,10 @@ class BookView(msgspec.Struct, frozen=True, kw_only=True):
     """A book at an instant, money in 1e-18 by currency; equity = `cash` + `value`, exactly.
 
     `value` sums quantity x mark over the open positions, `gross` its absolute amounts. `fees` paid and
-    `transfers` of capital are within `cash`. `oldest_mark_ns`: of the open positions. `complete` is False
-    where an open position has no mark or a position is unknown: then the sums leave something out.
+    `transfers` of capital are within `cash`. `traded`: |paid| of all trades that stand; `trips`: round trips
+    that ended, were won, were lost. `gap`: of a paper book, |its quantity - the real one| x mark over all
+    symbols. `oldest_mark_ns`: of the open positions. `complete` is False where an open position has no mark
+    or a position is unknown: then the sums leave something out.
     """
 
     as_of_ns: int
@@ -45,6 +49,9 @@ class BookView(msgspec.Struct, frozen=True, kw_only=True):
     gross: dict[str, int]
     fees: dict[str, int]
     transfers: dict[str, int]
+    traded: dict[str, int]
+    trips: Trips
+    gap: dict[str, int]
     oldest_mark_ns: int | None
     complete: bool
 
@@ -59,6 +66,15 @@ class PositionView(msgspec.Struct, frozen=True):
     quantity: int
     mark: int | None
     mark_ts_ns: int | None
+
+
+class Folded(NamedTuple):
+    """What a slice did: the outcome of each report, trades that counted (real ones first, then by book) and
+    paper orders that ended, in order of time within a book."""
+
+    applied: list[Applied]
+    trades: list[Trade]
+    ended: list[PaperOrder]
 
 
 class BookRules(msgspec.Struct, frozen=True):
@@ -77,7 +93,10 @@ class BookSet:
     ) -> None:
         self.marks = Marks(instruments, rules.marks)
         self.ledger = Ledger(instruments, rules.ledger, f"{ACTIVE},{REAL}")
-        self.papers = {role: PaperBook(instruments, rules.paper, role) for role in roles}
+        self.papers = {
+            role: PaperBook(instruments, rules.paper, role, number) for number, role in enumerate(roles, 1)
+        }
+        self.names = (book_key(ACTIVE, REAL), *(book_key(role, PAPER) for role in roles))
         self._instruments = list(instruments)
         self._index = {units.symbol: code for code, units in enumerate(self._instruments)}
         self._start_flat = rules.ledger.start_flat
@@ -105,16 +124,22 @@ class BookSet:
         price: NDArray[np.float64],
         predictions: Mapping[str, NDArray[np.float64]],
         reports: Sequence[tuple[Report, int]] = (),
-    ) -> list[Applied]:
+    ) -> Folded:
         """Fold a slice: n feature rows (columns (n,), `eff` = effective time, never falling; predictions by
         role, NaN = none) and execution reports with their effective times, never falling; at equal times
-        features come first. Any slicing gives the same books. Returns what each report did."""
+        features come first. Any slicing gives the same books."""
         applied: list[Applied] = []
+        trades: list[Trade] = []
+        ended: list[PaperOrder] = []
         confirming: list[tuple[Report, int]] = []
         for report, eff_ns in reports:
-            outcome = self.ledger.apply(report, eff_ns)
+            outcome, filled = self.ledger.apply(report, eff_ns)
             applied.append(outcome)
             self._note_standing(report.symbol)
+            if filled is not None:
+                code = self._index[report.symbol]
+                fee = filled.fee if filled.fee_currency == self._instruments[code].currency else 0
+                trades.append(Trade(0, code, eff_ns, filled.lots, filled.paid, fee))
             if outcome is Applied.APPLIED and report.kind in _FILLS:
                 confirming.append((report, eff_ns))
         fills: list[Fill] = []
@@ -126,14 +151,15 @@ class BookSet:
         if len(symbol) or fills:
             quotes = self.marks.update(symbol, eff, bid, ask, price, fills)
             for role, paper in self.papers.items():
-                paper.fold(quotes, predictions[role])
-        return applied
+                more, gone = paper.fold(quotes, predictions[role])
+                trades += more
+                ended += gone
+        return Folded(applied, trades, ended)
 
     def books(self) -> dict[str, Book]:
         """Every book by its key, the real one first, then paper by role."""
-        books = {book_key(ACTIVE, REAL): self.ledger.book}
-        books.update((book_key(role, PAPER), paper.book) for role, paper in self.papers.items())
-        return books
+        held = (self.ledger.book, *(paper.book for paper in self.papers.values()))
+        return dict(zip(self.names, held, strict=True))
 
     def at(self, as_of_ns: int) -> dict[str, BookView]:
         """Every book at the accepted marks; the caller has folded exactly the rows before `as_of_ns`."""
@@ -216,9 +242,24 @@ class BookSet:
             gross=_sorted(gross),
             fees=_sorted(book.fees),
             transfers=_sorted(book.transfers),
+            traded=_sorted(book.traded),
+            trips=book.trips,
+            gap={} if book is self.ledger.book else self._gap(book),
             oldest_mark_ns=oldest,
             complete=complete,
         )
+
+    def _gap(self, book: Book) -> dict[str, int]:
+        gap: dict[str, int] = {}
+        real = self.ledger.book
+        for symbol in book.open | real.open:
+            code = self._index[symbol]
+            apart = book.quantity(symbol) - real.quantity(symbol)
+            if apart and int(self.marks.ts[code]) != NO_MARK:
+                units = self._instruments[code]
+                worth = abs(units.value(apart, int(self.marks.mark[code])))
+                gap[units.currency] = gap.get(units.currency, 0) + worth
+        return _sorted(gap)
 
     def _position(self, book: Book, symbol: str) -> PositionView:
         code = self._index[symbol]

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from enum import Enum
+from enum import IntEnum
 
 import msgspec
 
@@ -36,19 +36,27 @@ class LedgerRules(msgspec.Struct, frozen=True):
     exec_limit: int = 100_000
 
 
-class Applied(Enum):
+class Applied(IntEnum):
     """What a report did to the book."""
 
-    APPLIED = "applied"
-    DUPLICATE = "duplicate"
-    IGNORED = "ignored"
+    APPLIED = 0
+    DUPLICATE = 1
+    IGNORED = 2
     """A kind that moves neither money nor positions."""
-    UNKNOWN_BUST = "unknown_bust"
+    UNKNOWN_BUST = 3
     """Undoes an execution that is not known and does not repeat its economics. It takes nothing away; should
     that execution still come, it adds nothing. The position is unknown until a `position` report."""
-    INVALID = "invalid"
+    INVALID = 4
     """Economics that cannot be counted (no price, not a multiple of the lot): nothing is counted, and the
     position is unknown until a `position` report states it."""
+    RECONCILIATION_BREAK = 5
+    """A `position` report that contradicted a known position, which it took over."""
+    UNRECONCILED = 6
+    """A bust or correction, applied by the terms that it repeats, of an execution that was not known, or was
+    known otherwise."""
+
+
+_COUNTED = (Applied.APPLIED, Applied.RECONCILIATION_BREAK, Applied.UNRECONCILED)
 
 
 class Standing(msgspec.Struct):
@@ -105,8 +113,9 @@ class Ledger:
         """Symbols of which a report came."""
         return self._standing.keys()
 
-    def apply(self, report: Report, eff_ns: int) -> Applied:
-        """Fold one report at its effective time (which never falls); each exec id counts once.
+    def apply(self, report: Report, eff_ns: int) -> tuple[Applied, Economics | None]:
+        """Fold one report at its effective time (which never falls); each exec id counts once. Returns what
+        it did, and of a fill that counted its economics.
 
         Raises:
             KeyError: a symbol without an instrument.
@@ -122,10 +131,11 @@ class Ledger:
         key = execution_key(report.account, report.exec_id)
         note = executions.get(key, eff_ns)
         if note is not None and not note.startswith(_UNDONE):
-            return Applied.DUPLICATE
+            return Applied.DUPLICATE, None
         self._touched.add(symbol)
         kind = report.kind
         kept = b""
+        filled: Economics | None = None
         if kind not in _KINDS:
             outcome = Applied.IGNORED
         else:
@@ -133,14 +143,15 @@ class Ledger:
                 if kind in (Kind.FILL, Kind.PARTIAL_FILL):
                     economics = self._economics(symbol, report)
                     outcome = Applied.APPLIED
-                    self._execute(symbol, economics, undone=note)
+                    filled = self._execute(symbol, economics, undone=note)
                     kept = economics.encode()
                 elif kind == Kind.BUST:
                     outcome = self._undo(report, report, executions, eff_ns)
+                    self.book.settle(symbol)
                 elif kind == Kind.CORRECT:
                     economics = self._economics(symbol, report)
                     outcome = self._undo(report, report.undoes, executions, eff_ns)
-                    self._execute(symbol, economics, undone=note)
+                    self._replace(symbol, economics, undone=note)
                     kept = economics.encode()
                     if report.exec_ref_id is not None:
                         self._supersede(report, kept, executions, eff_ns)
@@ -150,16 +161,32 @@ class Ledger:
                     outcome = self._cash(report)
             except ValueError:
                 outcome = Applied.INVALID
-            if outcome is not Applied.APPLIED:
+            if outcome not in _COUNTED:
                 self._standing[symbol].known = False
                 self.book.dirty.add(symbol)
         executions.add(key, eff_ns, kept)
-        return outcome
+        return outcome, filled
 
-    def _execute(self, symbol: str, economics: Economics, undone: bytes | None) -> None:
-        """Count an execution, but for what was undone before it came."""
+    def _execute(self, symbol: str, economics: Economics, undone: bytes | None) -> Economics | None:
+        """Count an execution, but for what was undone before it came; what counted."""
+        if undone == _UNDONE:
+            return None
+        if undone is not None and undone == _fee_undone(economics):
+            economics = economics._replace(fee=0)
+        lots, paid, fee, fee_currency = economics
+        currency = self._units[symbol].currency
+        self.book.trade(symbol, lots, paid, currency, fee if fee_currency == currency else 0)
+        if fee:
+            self.book.charge(symbol, fee, fee_currency)
+        return economics
+
+    def _replace(self, symbol: str, economics: Economics, undone: bytes | None) -> None:
+        """Count the new terms of a correction, but for what was undone before they came."""
         if undone != _UNDONE:
-            self._move(symbol, economics, 1, fee=undone is None or undone != _fee_undone(economics))
+            if undone is not None and undone == _fee_undone(economics):
+                economics = economics._replace(fee=0)
+            self._amend(symbol, economics, 1)
+        self.book.settle(symbol)
 
     def _undo(self, report: Report, terms: Execution | None, executions: Executions, eff_ns: int) -> Applied:
         """Take away the old terms of the execution that `exec_ref_id` names.
@@ -179,15 +206,17 @@ class Ledger:
                 mark = _fee_undone(old)
                 if kept is not None and kept[:2] == old[:2]:
                     old = kept
+        outcome = Applied.APPLIED
         if old != kept or old is None:
+            outcome = Applied.UNRECONCILED
             self._standing[symbol].unreconciled += 1
             self.book.dirty.add(symbol)
         if key is not None and note is None and mark:
             executions.add(key, eff_ns, mark)
         if old is None:
             return Applied.UNKNOWN_BUST
-        self._move(symbol, old, -1, fee=True)
-        return Applied.APPLIED
+        self._amend(symbol, old, -1)
+        return outcome
 
     def _supersede(self, report: Report, kept: bytes, executions: Executions, eff_ns: int) -> None:
         """Remember a correction's new terms under the id it corrects too: a later bust may name either."""
@@ -204,13 +233,14 @@ class Ledger:
         units = self._units[symbol]
         lots = units.lots(_given(report.quantity, "quantity"))
         standing = self._standing[symbol]
-        agrees = lots == self.book.quantity(symbol)
-        if not (standing.known and agrees):
-            cost = units.money(lots, _given(report.price, "price")) if lots else 0
-            standing.breaks += standing.known
-            standing.known = True
-            self.book.restate(symbol, lots, cost, units.currency)
-        return Applied.APPLIED
+        if standing.known and lots == self.book.quantity(symbol):
+            return Applied.APPLIED
+        cost = units.money(lots, _given(report.price, "price")) if lots else 0
+        outcome = Applied.RECONCILIATION_BREAK if standing.known else Applied.APPLIED
+        standing.breaks += standing.known
+        standing.known = True
+        self.book.restate(symbol, lots, cost, units.currency)
+        return outcome
 
     def _cash(self, report: Report) -> Applied:
         currency = report.currency or self._units[report.symbol].currency
@@ -228,11 +258,19 @@ class Ledger:
         fee = money_of(terms.fee) if terms.fee is not None else 0
         return Economics(lots, paid, fee, terms.fee_currency or units.currency)
 
-    def _move(self, symbol: str, economics: Economics, sign: int, *, fee: bool) -> None:
+    def _amend(self, symbol: str, economics: Economics, sign: int) -> None:
+        lots, paid, fee, fee_currency = economics
         currency = self._units[symbol].currency
-        self.book.trade(symbol, sign * economics.lots, sign * economics.paid, currency)
-        if fee and economics.fee:
-            self.book.charge(symbol, sign * economics.fee, economics.fee_currency)
+        self.book.amend(
+            symbol,
+            sign * lots,
+            sign * paid,
+            sign * abs(paid),
+            currency,
+            sign * fee if fee_currency == currency else 0,
+        )
+        if fee:
+            self.book.charge(symbol, sign * fee, fee_currency)
 
     def records(self, *, dirty_only: bool) -> dict[str, bytes | None]:
         """Stored records: `ledger/<name>/<symbol>` and `exec/<name>/<chunk>/<symbol>`; None deletes."""

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from monitor.errors import StateError
 from monitor.trading.marks import Quotes
 from monitor.trading.position import VERSION, Book, Line, Position
+from monitor.trading.trades import Capped, PaperOrder, Trade
 from monitor.trading.units import InstrumentUnits, ratio
 
 _NONE = 2
@@ -47,11 +48,14 @@ class _Stored(msgspec.Struct, array_like=True):
 
 
 class PaperBook:
-    """The book `{role, paper}` of one partition task."""
+    """The book `{role, paper}` of one partition task; `number`: its index in `BookSet.names`."""
 
-    def __init__(self, instruments: Sequence[InstrumentUnits], rules: PaperRules, role: str) -> None:
+    def __init__(
+        self, instruments: Sequence[InstrumentUnits], rules: PaperRules, role: str, number: int = 1
+    ) -> None:
         self.book = Book()
         self.role = role
+        self._number = number
         self._rules = rules
         self._slippage = _bps(rules.slippage_bps)
         self._fee = _bps(rules.fee_bps)
@@ -78,10 +82,13 @@ class PaperBook:
         self._wanted = np.concatenate([self._wanted, np.full(n, _NONE, np.int8)])
         self._due = np.concatenate([self._due, np.zeros(n, np.int64)])
 
-    def fold(self, quotes: Quotes, prediction: NDArray[np.float64]) -> None:
+    def fold(self, quotes: Quotes, prediction: NDArray[np.float64]) -> tuple[list[Trade], list[PaperOrder]]:
         """Fold a slice of rows; `prediction` (n,) in the slice's own order, NaN = none. A row first fills
         what is due, then decides; an order without latency may fill on the row that places it, which leaves
-        that row nothing to decide. So each round goes on from the row of the last event."""
+        that row nothing to decide. So each round goes on from the row of the last event. Returns what was
+        traded, and the orders that ended."""
+        trades: list[Trade] = []
+        ended: list[PaperOrder] = []
         n = len(quotes.rows)
         value = prediction[quotes.rows]
         target = (value > self._rules.threshold).astype(np.int8)
@@ -92,8 +99,8 @@ class PaperBook:
         while True:
             hits = self._next(quotes, target, rows)
             if not len(hits):
-                return
-            self._place_or_fill(quotes, target, hits)
+                return trades, ended
+            self._place_or_fill(quotes, target, hits, trades, ended)
             lengths = np.searchsorted(symbol, symbol[hits], side="right") - hits
             shifts = np.cumsum(lengths) - lengths
             rows = np.arange(int(lengths.sum())) + np.repeat(hits - shifts, lengths)
@@ -117,6 +124,8 @@ class PaperBook:
         quotes: Quotes,
         target: NDArray[np.int8],
         hits: NDArray[np.int64],
+        trades: list[Trade],
+        ended: list[PaperOrder],
     ) -> None:
         """Carry out the next event of some symbols, one row each."""
         symbol = quotes.symbol[hits]
@@ -127,20 +136,31 @@ class PaperBook:
         self._due[codes] = quotes.ts[placing] + self._rules.latency_ns
         self.book.dirty.update(self._instruments[code].symbol for code in codes.tolist())
         for row, code in zip(hits[filling].tolist(), symbol[filling].tolist(), strict=True):
-            self._fill(code, int(self._wanted[code]), int(quotes.bid[row]), int(quotes.ask[row]))
+            trade = self._fill(
+                code,
+                int(quotes.ts[row]),
+                int(self._wanted[code]),
+                int(quotes.bid[row]),
+                int(quotes.ask[row]),
+            )
+            size = abs(trade.lots)
+            trades.append(trade)
+            ended.append(PaperOrder(self._number, code, trade.eff_ns, size, size, Capped(0)))
         codes = symbol[filling]
         self._held[codes] = self._wanted[codes]
         self._wanted[codes] = _NONE
         self._free[codes] = quotes.ts[hits[filling]] + self._rules.holding_ns
 
-    def _fill(self, code: int, target: int, bid: int, ask: int) -> None:
+    def _fill(self, code: int, at: int, target: int, bid: int, ask: int) -> Trade:
         """Trade from the position held to `target` times the quantity; `bid`, `ask` in half-ticks."""
         units = self._instruments[code]
         lots = target * self._lots[code] - self.book.quantity(units.symbol)
         paid = units.value(lots, ask if lots > 0 else bid)
         paid += _ceil(abs(paid), self._slippage)
-        self.book.trade(units.symbol, lots, paid, units.currency)
-        self.book.charge(units.symbol, _ceil(abs(paid), self._fee), units.currency)
+        fee = _ceil(abs(paid), self._fee)
+        self.book.trade(units.symbol, lots, paid, units.currency, fee)
+        self.book.charge(units.symbol, fee, units.currency)
+        return Trade(self._number, code, at, lots, paid, fee)
 
     def records(self, *, dirty_only: bool) -> dict[str, bytes | None]:
         """Stored records `paper/<role>/<symbol>` of all symbols that ever had an order."""

@@ -10,7 +10,10 @@ from collections.abc import Mapping
 
 import msgspec
 
-VERSION = 1
+VERSION = 2
+
+Trips = tuple[int, int, int]
+"""Round trips that ended, those won, those lost; the rest came out at exactly zero."""
 
 
 class Line(msgspec.Struct, array_like=True):
@@ -23,6 +26,9 @@ class Line(msgspec.Struct, array_like=True):
     cash: dict[str, str]
     fees: dict[str, str]
     transfers: dict[str, str]
+    traded: dict[str, str]
+    trip: str
+    trips: Trips
 
 
 class Position:
@@ -31,10 +37,17 @@ class Position:
     `quantity` in lots, signed. `cost`: money paid for the open quantity (negative for a short: its proceeds).
     `realised`: profit of closed quantity before fees. `cash`, `fees` and `transfers` per currency: all cash
     that moved (fees and transfers included), fees paid (rebates negative), capital brought in. At all times
-    cash = realised - cost - fees + transfers + other cash reports.
+    cash = realised - cost - fees + transfers + other cash reports. `traded`: |paid| of all trades that stand.
+
+    A round trip goes from flat to flat or through zero; `trip` is the money of the running one so far (cash
+    of its trades less their fees), `trips` how those that ended came out. A trade through zero ends one and
+    begins the next, its fee shared out by lots. What is undone or corrected moves the money of the running
+    trip, and ends none: trips that ended stay counted, and one that it leaves flat is not counted, since its
+    trades were others than those that stand. A stated position that is flat or turned drops the running trip
+    likewise.
     """
 
-    __slots__ = ("cash", "cost", "fees", "quantity", "realised", "transfers")
+    __slots__ = ("cash", "cost", "fees", "quantity", "realised", "traded", "transfers", "trip", "trips")
 
     def __init__(self) -> None:
         self.quantity = 0
@@ -43,29 +56,64 @@ class Position:
         self.cash: dict[str, int] = {}
         self.fees: dict[str, int] = {}
         self.transfers: dict[str, int] = {}
+        self.traded: dict[str, int] = {}
+        self.trip = 0
+        self.trips: Trips = (0, 0, 0)
 
-    def trade(self, lots: int, paid: int) -> None:
+    def trade(self, lots: int, paid: int, fee: int = 0) -> None:
         """Buy (`lots` > 0, `paid` its price) or sell (`lots` < 0, `paid` minus the proceeds).
 
         Against an open position it closes `closed` lots, which releases `cost * closed // |quantity|` (floor;
         the remainder stays in the position, so that the last close releases everything), and what is left of
-        a trade through zero opens a new position with its share of `paid`.
+        a trade through zero opens a new position with its share of `paid`. `fee`: of the trade, in the same
+        currency, for the round trip alone; `fee * closed // |lots|` of it closes.
         """
+        closing = self._shift(lots, paid)
+        if closing is None:
+            self.trip -= paid + fee
+            return
+        left = self.quantity
+        if left and (left > 0) != (lots > 0):
+            self.trip -= paid + fee
+            return
+        closing_fee = fee * (abs(lots) - abs(left)) // abs(lots)
+        net = self.trip - closing - closing_fee
+        ended, won, lost = self.trips
+        self.trips = (ended + 1, won + (net > 0), lost + (net < 0))
+        self.trip = closing + closing_fee - paid - fee
+
+    def amend(self, lots: int, paid: int, fee: int = 0) -> None:
+        """Take back (or put in the place of what was taken back) a trade; no round trip ends. `settle` ends
+        the amendments of one report."""
+        self._shift(lots, paid)
+        self.trip -= paid + fee
+
+    def settle(self) -> None:
+        """All of a report is amended: what it left flat is no running trip."""
+        if not self.quantity:
+            self.trip = 0
+
+    def _shift(self, lots: int, paid: int) -> int | None:
+        """Quantity, cost and realised profit after a trade; its share of `paid` that closes, None where all
+        of it opens."""
         held = self.quantity
         self.quantity = held + lots
         if held == 0 or lots == 0 or (held > 0) == (lots > 0):
             self.cost += paid
-            return
+            return None
         closed = min(abs(lots), abs(held))
         closing = paid * closed // abs(lots)
         released = self.cost * closed // abs(held)
         self.realised -= closing + released
         self.cost += paid - closing - released
+        return closing
 
     def restate(self, lots: int, cost: int) -> int:
         """Take over a stated position; returns the cash that this brings: cash + cost stays what it was, so
         no profit is invented."""
         freed = self.cost - cost
+        runs_on = self.quantity * lots > 0
+        self.trip = self.trip + freed if runs_on else -cost
         self.quantity, self.cost = lots, cost
         return freed
 
@@ -79,6 +127,9 @@ class Position:
             {k: str(v) for k, v in sorted(self.cash.items())},
             {k: str(v) for k, v in sorted(self.fees.items())},
             {k: str(v) for k, v in sorted(self.transfers.items())},
+            {k: str(v) for k, v in sorted(self.traded.items())},
+            str(self.trip),
+            self.trips,
         )
 
     @classmethod
@@ -90,6 +141,8 @@ class Position:
         position.cash = {k: int(v) for k, v in line.cash.items()}
         position.fees = {k: int(v) for k, v in line.fees.items()}
         position.transfers = {k: int(v) for k, v in line.transfers.items()}
+        position.traded = {k: int(v) for k, v in line.traded.items()}
+        position.trip, position.trips = int(line.trip), line.trips
         return position
 
 
@@ -101,6 +154,8 @@ class Book:
         self.cash: dict[str, int] = {}
         self.fees: dict[str, int] = {}
         self.transfers: dict[str, int] = {}
+        self.traded: dict[str, int] = {}
+        self.trips: Trips = (0, 0, 0)
         self.open: set[str] = set()
         self.dirty: set[str] = set()
 
@@ -116,12 +171,24 @@ class Book:
         line = self.lines.get(symbol)
         return line.quantity if line is not None else 0
 
-    def trade(self, symbol: str, lots: int, paid: int, currency: str) -> None:
-        """Trade at `paid` money units of `currency` (see `Position.trade`)."""
+    def trade(self, symbol: str, lots: int, paid: int, currency: str, fee: int = 0) -> None:
+        """Trade at `paid` money units of `currency` (see `Position.trade`); `charge` moves the fee."""
         line = self.line(symbol)
-        line.trade(lots, paid)
-        self._receive(line, -paid, currency)
-        self._moved(symbol, line)
+        before = line.trips
+        line.trade(lots, paid, fee)
+        if line.trips is not before:
+            self._tally(line.trips, before)
+        self._exchange(symbol, line, paid, abs(paid), currency)
+
+    def amend(self, symbol: str, lots: int, paid: int, traded: int, currency: str, fee: int = 0) -> None:
+        """Take back a trade, `traded` < 0, or put its new terms in its place (see `Position.amend`)."""
+        line = self.line(symbol)
+        line.amend(lots, paid, fee)
+        self._exchange(symbol, line, paid, traded, currency)
+
+    def settle(self, symbol: str) -> None:
+        """All of a report is amended (see `Position.settle`)."""
+        self.line(symbol).settle()
 
     def charge(self, symbol: str, fee: int, currency: str) -> None:
         """Pay a fee (negative: a rebate)."""
@@ -156,9 +223,21 @@ class Book:
                 (self.cash, line.cash),
                 (self.fees, line.fees),
                 (self.transfers, line.transfers),
+                (self.traded, line.traded),
             ):
                 for currency, amount in part.items():
                     _add(totals, currency, amount)
+            self._tally(line.trips, (0, 0, 0))
+
+    def _exchange(self, symbol: str, line: Position, paid: int, traded: int, currency: str) -> None:
+        _add(line.traded, currency, traded)
+        _add(self.traded, currency, traded)
+        self._receive(line, -paid, currency)
+        self._moved(symbol, line)
+
+    def _tally(self, now: Trips, before: Trips) -> None:
+        ended, won, lost = self.trips
+        self.trips = (ended + now[0] - before[0], won + now[1] - before[1], lost + now[2] - before[2])
 
     def _receive(self, line: Position, amount: int, currency: str) -> None:
         _add(line.cash, currency, amount)

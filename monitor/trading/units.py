@@ -166,6 +166,14 @@ class InstrumentUnits:
         """Money units of `lots` at a mark."""
         return lots * half_ticks * self.unit
 
+    def quantity(self, lots: int) -> float:
+        """Lots as a quantity, the nearest float."""
+        return lots * self.lot[0] / self.lot[1]
+
+    def price(self, lots: int, paid: int) -> float:
+        """What one unit of quantity cost where `lots` (not 0) cost `paid`, the nearest float."""
+        return paid * self.per_price[1] / (lots * self.per_price[0])
+
     def format_quantity(self, lots: int) -> str:
         """Lots as decimal text of a quantity."""
         number, places = _scaled(self.lot_size)

@@ -24,7 +24,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.engine.catalogue import BY_NAME
-from monitor.engine.partials import BookState, Partial
+from monitor.engine.partials import BookState, Money, Partial
 from monitor.engine.rows import ScoreStatus
 from monitor.errors import StateError
 from monitor.event_time.timing import FOLDED
@@ -192,7 +192,7 @@ def test_a_shadow_that_is_reset_is_not_demoted_again_by_what_it_lost_before():
 def books_at(at: int, shadow: int) -> dict[int, list[Partial]]:
     """One task, whose books hold the same but the shadow's paper book, in units of money."""
     cash = {name: -3 if name == REAL else shadow if "shadow" in name else 0 for name in BOOKS}
-    books = {n: BookState({"USD": (str(c * 10**18), "0", "0")}, True, 0, {}) for n, c in cash.items()}
+    books = {n: BookState({"USD": Money(str(c * 10**18))}, True, 0, {}) for n, c in cash.items()}
     return {0: [Partial("d", 0, at, START, False, "", books)]}
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from monitor.engine.equity import EquitySequences
 from monitor.engine.panes import pane_length
-from monitor.engine.partials import BookState, Holding
+from monitor.engine.partials import BookState, Holding, Money
 from monitor.errors import StateError
 from monitor.stats.estimate import Status
 
@@ -33,7 +33,7 @@ def house(**changes) -> EquitySequences:
 
 def book(cash: int, value: int = 0, transfers: int = 0, **more) -> BookState:
     """One currency, complete, unless said otherwise; a mark makes it a holding."""
-    money = {more.get("currency", "USD"): (str(cash), str(value), str(transfers))}
+    money = {more.get("currency", "USD"): Money(str(cash), str(value), str(transfers))}
     mark_ts = more.get("mark_ts", 0)
     holdings = {"AAA": Holding(1, 100, mark_ts)} if mark_ts else {}
     return BookState(money, more.get("complete", True), mark_ts, holdings)
@@ -50,13 +50,16 @@ class Instant:
     @property
     def known(self) -> bool:
         return all(b.complete for b in self.books.values()) and not any(
-            money[:2] != ("0", "0") for b in self.books.values() for c, money in b.money.items() if c != "USD"
+            (m.cash, m.value) != ("0", "0")
+            for b in self.books.values()
+            for c, m in b.money.items()
+            if c != "USD"
         )
 
     @property
     def profit(self) -> int:
         usd = [b.money["USD"] for b in self.books.values() if "USD" in b.money]
-        return sum(int(c) + int(v) - int(t) for c, v, t in usd)
+        return sum(int(m.cash) + int(m.value) - int(m.transfers) for m in usd)
 
     def stale(self, staleness_ns: int) -> bool:
         marks = [b.mark_ts for b in self.books.values() if b.mark_ts]
