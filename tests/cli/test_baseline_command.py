@@ -9,9 +9,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import typer
 import zstandard
-from typer.testing import CliRunner
+from command_cases import call
 
 import monitor.demo
 from monitor.cli.baseline import baseline
@@ -25,12 +24,9 @@ MODELS = Path(monitor.demo.__file__).parent / "models"
 SCHEMA = MODELS / "features.schema.json"
 NAMES = [name for name, _ in json.loads(SCHEMA.read_text())]
 
-app = typer.Typer()
-app.command()(baseline)
-
 
 def run(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
+    return call(baseline, *arguments)
 
 
 @pytest.fixture(scope="module")

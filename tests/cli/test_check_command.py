@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 import yaml
-from typer.testing import CliRunner
+from command_cases import call
 
 import monitor.demo
 from monitor.cli.check import check
@@ -18,14 +17,9 @@ EXAMPLE = Path(__file__).parents[2] / "config" / "example.yaml"
 MODELS = Path(monitor.demo.__file__).parent / "models"
 ROLES = ("active", "previous", "shadows")
 
-app = typer.Typer()
-app.command()(check)
-
 
 def run(path, **env):
-    result = CliRunner().invoke(app, [str(path)], env={"COLUMNS": "200", **env})
-    assert result.exception is None or isinstance(result.exception, SystemExit)
-    return result
+    return call(check, path, **env)
 
 
 @pytest.fixture

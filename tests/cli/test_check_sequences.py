@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 import yaml
+from command_cases import call
 from scipy.signal import lfilter
-from typer.testing import CliRunner
 
 import monitor.demo
 from monitor.cli.check import check
@@ -72,9 +71,7 @@ def configured(
 
 
 def checked(path: Path):
-    app = typer.Typer()
-    app.command()(check)
-    return CliRunner().invoke(app, [str(path)], env={"COLUMNS": "300"})
+    return call(check, path, COLUMNS="300")
 
 
 def test_a_block_that_is_shorter_is_refused_by_check_and_at_start(tmp_path, reference):

@@ -7,16 +7,12 @@ from typing import Any
 
 import kinds_of_output
 import pytest
-import typer
-from typer.testing import CliRunner
+from command_cases import call
 
 from monitor.cli.check import check
 from monitor.cli.configuration import load_configuration
 from monitor.daemon.group import Group
 from monitor.errors import ConfigError
-
-app = typer.Typer()
-app.command()(check)
 
 
 def rule(metric: str, **more: Any) -> dict[str, Any]:
@@ -33,7 +29,7 @@ def rule(metric: str, **more: Any) -> dict[str, Any]:
 
 def refused(path: Path) -> str:
     """What `check` and a start both say."""
-    result = CliRunner().invoke(app, [str(path)], env={"COLUMNS": "300"})
+    result = call(check, path, COLUMNS="300")
     assert result.exit_code == 2, result.output
     with pytest.raises(ConfigError) as failed:
         Group(load_configuration(path), path)
@@ -74,7 +70,7 @@ def test_a_sound_rule_passes_and_the_cost_of_waiting_is_said(tmp_path):
     ]
     rules[1].pop("above")
     path = kinds_of_output.write(tmp_path, "probability", rules=rules, topics={"outcomes": "outcomes"})
-    result = CliRunner().invoke(app, [str(path)], env={"COLUMNS": "300"})
+    result = call(check, path, COLUMNS="300")
     assert result.exit_code == 0, result.output
     assert (
         "mid returns over 2s from 50ms on, a round trip at 0.3 bps; at most 10,000 predictions wait"

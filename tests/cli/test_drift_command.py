@@ -8,8 +8,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
+from command_cases import call
 
 from monitor.cli.baseline import baseline
 from monitor.cli.drift import drift
@@ -42,12 +41,6 @@ def columns(day, days, seed, *, shift=0.0, holes=0.02, new=0.0, rows_a_day=2880,
         "same": np.full(n, 7),
         "venue": venues,
     }
-
-
-def call(command, *arguments):
-    app = typer.Typer()
-    app.command()(command)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
 
 
 @pytest.fixture(scope="module")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -11,10 +10,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import typer
+from command_cases import call
 from hypothesis import given
 from hypothesis import strategies as st
-from typer.testing import CliRunner
 
 from monitor.cli.baseline import baseline
 from monitor.cli.drift import drift
@@ -60,23 +58,16 @@ def as_recorded(path: Path, times: np.ndarray) -> Path:
     return path.with_suffix(".jsonl")
 
 
-def called(command: Callable[..., None], *arguments: object) -> tuple[int, str]:
-    app = typer.Typer()
-    app.command()(command)
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
-    return result.exit_code, result.output
-
-
 def both(directory: Path, data: Path) -> list[tuple[int, str]]:
     """What `baseline` and `drift` say of a file."""
     (directory / "s.json").write_text('[["x", "float64"]]')
     (directory / "r.json").write_bytes(build_reference({"x": np.arange(100.0)}).to_bytes())
-    made = called(
+    made = call(
         baseline, "--features", data, "--schema", directory / "s.json", "--out", directory / "new.json"
     )
-    assert (directory / "new.json").exists() == (made[0] == 0)
-    held = called(drift, "--reference", directory / "r.json", "--data", data, "--fail-on", "null_rate>0.9")
-    return [made, held]
+    assert (directory / "new.json").exists() == (made.exit_code == 0)
+    held = call(drift, "--reference", directory / "r.json", "--data", data, "--fail-on", "null_rate>0.9")
+    return [(result.exit_code, result.output) for result in (made, held)]
 
 
 @pytest.mark.parametrize(

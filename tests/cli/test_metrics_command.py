@@ -6,8 +6,7 @@ import inspect
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner
+from command_cases import call
 
 from monitor.cli.metrics import handbook, metrics
 from monitor.engine.catalogue import FAMILIES
@@ -17,9 +16,7 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "metrics.md"
 
 
 def run(*args: str):
-    app = typer.Typer()
-    app.command()(metrics)
-    return CliRunner().invoke(app, args)
+    return call(metrics, *args)
 
 
 @pytest.mark.parametrize("family", FAMILIES, ids=lambda f: f.name)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import pytest
-import typer
-from typer.testing import CliRunner
+from command_cases import call
 
 from monitor.cli.run import run
 from monitor.demo.story import MODELS, RECORDED_START_NS, story_config, write_story
@@ -14,9 +14,7 @@ from monitor.demo.story import MODELS, RECORDED_START_NS, story_config, write_st
 
 @pytest.fixture
 def command():
-    app = typer.Typer()
-    app.command()(run)
-    return lambda *arguments: CliRunner().invoke(app, [str(each) for each in arguments])
+    return partial(call, run)
 
 
 def test_five_mistakes_are_all_named_with_remedies_at_once(command, tmp_path: Path) -> None:

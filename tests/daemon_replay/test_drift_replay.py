@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import typer
 import yaml
+from cli.command_cases import call, replayed
 from models.model_builders import linear, write_artifact
 from scipy.stats import ks_2samp
-from typer.testing import CliRunner
 
 from monitor.cli.baseline import baseline
 from monitor.cli.check import check
@@ -22,14 +21,7 @@ S = 10**9
 START = 1_767_607_200 * S
 NAMES = ("a", "b")
 SYMBOLS = ("AAA", "BBB", "CCC")
-OUT = ("events.jsonl", "predictions.jsonl", "dead-letters.jsonl", "report.json")
 N, SECONDS = 1_500, 110
-
-
-def call(command: Any, *arguments: object) -> Any:
-    app = typer.Typer()
-    app.command()(command)
-    return CliRunner().invoke(app, [str(argument) for argument in arguments], env={"COLUMNS": "200"})
 
 
 def columns(rng: np.random.Generator, n: int, shift: float = 0.0) -> dict[str, np.ndarray]:
@@ -115,13 +107,6 @@ def configuration(**samples: Any) -> dict[str, Any]:
             }
         },
     }  # fmt: skip
-
-
-def replayed(desk: Path, out: str, *options: object) -> dict[str, bytes]:
-    files = [part for s in ("features", "orders") for part in (f"--{s}", desk / f"{s}.jsonl")]
-    result = call(replay, "--config", desk / "config.yaml", *files, "--out", desk / out, *options)
-    assert result.exit_code == 0, result.output
-    return {name: (desk / out / name).read_bytes() for name in OUT}
 
 
 @pytest.fixture(scope="module")

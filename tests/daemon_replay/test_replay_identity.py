@@ -8,15 +8,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 import yaml
-from typer.testing import CliRunner
+from cli.command_cases import replayed
 
-from monitor.cli.replay import replay
 from monitor.demo import story
 
 S = 10**9
-OUT = ("events.jsonl", "predictions.jsonl", "dead-letters.jsonl", "report.json")
 
 
 @pytest.fixture(scope="module")
@@ -58,23 +55,11 @@ def untidy(lines: list[bytes]) -> Iterator[bytes]:
             yield lines[place].replace(b'"symbol":"', b'"symbol":"X')
 
 
-def files(directory: Path, out: str, *options: str) -> dict[str, bytes]:
-    """Replays what lies in a directory; what was written."""
-    app = typer.Typer()
-    app.command()(replay)
-    target = directory / out
-    paths = {"--config": "config.yaml", "--features": "features.jsonl", "--orders": "orders.jsonl"}
-    arguments = [part for option, name in paths.items() for part in (option, str(directory / name))]
-    result = CliRunner().invoke(app, [*arguments, "--out", str(target), *options])
-    assert result.exit_code == 0, result.output
-    return {name: (target / name).read_bytes() for name in OUT}
-
-
 @pytest.fixture(scope="module")
 def acts(stage: Path) -> tuple[Path, dict[str, bytes]]:
     """Two minutes with drift, demotion, latency alert and rollback, and what one task makes of them."""
     directory = excerpt(stage, "acts", 145, 260)
-    return directory, files(directory, "base", "--batch-size", "512")
+    return directory, replayed(directory, "base", "--batch-size", "512")
 
 
 def test_the_excerpt_decides_and_its_untidiness_is_counted(acts):
@@ -91,7 +76,7 @@ def test_the_excerpt_decides_and_its_untidiness_is_counted(acts):
 @pytest.mark.parametrize(("size", "tasks"), [(7, 1), (4096, 5), (512, 2)])
 def test_batch_size_and_number_of_tasks_change_no_byte(acts, size, tasks):
     directory, base = acts
-    again = files(directory, f"{size}-{tasks}", "--batch-size", str(size), "--tasks", str(tasks))
+    again = replayed(directory, f"{size}-{tasks}", "--batch-size", str(size), "--tasks", str(tasks))
     assert again == base
 
 
@@ -101,6 +86,6 @@ def test_rows_of_two_deployments_read_one_by_one_change_no_byte(stage):
     config["deployments"]["twin"] = config["deployments"]["demo"]
     (directory / "config.yaml").unlink()
     (directory / "config.yaml").write_text(yaml.safe_dump(config))
-    base = files(directory, "base", "--batch-size", "512", "--tasks", "2")
+    base = replayed(directory, "base", "--batch-size", "512", "--tasks", "2")
     assert {json.loads(line)["source"] for line in base["events.jsonl"].splitlines()} == {"demo", "twin"}
-    assert files(directory, "one", "--batch-size", "1") == base
+    assert replayed(directory, "one", "--batch-size", "1") == base

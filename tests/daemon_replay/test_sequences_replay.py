@@ -9,13 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import typer
 import yaml
-from typer.testing import CliRunner
+from cli.command_cases import replayed
 
-from monitor.cli.replay import replay
 from monitor.demo import story
 from monitor.stats.betting import BettingTest, Harm
+from monitor.transport.contract import INPUTS
 
 S = 10**9
 FROM, TO = 117, 186
@@ -57,7 +56,7 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Path:
     deployment["policy"] = {"name": "sequences", "rules": []}
     config["topics"] = {"outcomes": "outcomes"}
     write(directory, "plain.yaml", config)
-    run(directory, "first", "plain.yaml", outcomes=False)
+    replayed(directory, "first", config="plain.yaml")
     rng = np.random.default_rng(1)
     with (directory / "outcomes.jsonl").open("w") as out:
         for row in predictions(directory / "first"):
@@ -104,20 +103,9 @@ def bound(directory: Path) -> float:
     return float(before.mean() * 10)
 
 
-def run(directory: Path, out: str, config: str = "config.yaml", *options: str, outcomes: bool = True):
-    app = typer.Typer()
-    app.command()(replay)
-    streams = ("features", "orders", "outcomes") if outcomes else ("features", "orders")
-    paths = [part for s in streams for part in (f"--{s}", str(directory / f"{s}.jsonl"))]
-    arguments = ["--config", str(directory / config), *paths, "--out", str(directory / out), *options]
-    result = CliRunner().invoke(app, arguments)
-    assert result.exit_code == 0, result.output
-    return {path.name: path.read_bytes() for path in sorted((directory / out).iterdir())}
-
-
 @pytest.fixture(scope="module")
 def base(stage):
-    return run(stage, "base")
+    return replayed(stage, "base", streams=INPUTS)
 
 
 def metrics(written) -> dict[str, dict]:
@@ -125,7 +113,7 @@ def metrics(written) -> dict[str, dict]:
 
 
 def test_batch_size_and_number_of_tasks_change_no_byte(stage, base):
-    assert run(stage, "again", "config.yaml", "--batch-size", "97", "--tasks", "3") == base
+    assert replayed(stage, "again", "--batch-size", 97, "--tasks", 3, streams=INPUTS) == base
 
 
 def test_the_evidence_is_that_of_the_published_predictions_block_by_block(stage, base):

@@ -11,26 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 import skill_desk
-import typer
 import yaml
+from cli.command_cases import replayed
 from scipy.stats import spearmanr
 from skill_desk import COST_BPS, DECAY, HORIZON, KINDS, ROLES, Desk
-from typer.testing import CliRunner
 
-from monitor.cli.replay import replay
-
-OUT = ("events.jsonl", "predictions.jsonl", "dead-letters.jsonl", "report.json")
-
-
-def replayed(directory: Path, out: str, *options: str) -> dict[str, bytes]:
-    app = typer.Typer()
-    app.command()(replay)
-    streams = ("features", "orders", "outcomes")
-    files = [part for s in streams for part in (f"--{s}", str(directory / f"{s}.jsonl"))]
-    config = ["--config", str(directory / "config.yaml")]
-    result = CliRunner().invoke(app, [*config, *files, "--out", str(directory / out), *options])
-    assert result.exit_code == 0, result.output
-    return {name: (directory / out / name).read_bytes() for name in OUT}
+from monitor.transport.contract import INPUTS
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +33,7 @@ def directory(desk: Desk, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def files(directory: Path) -> dict[str, bytes]:
-    return replayed(directory, "base", "--batch-size", "512")
+    return replayed(directory, "base", "--batch-size", "512", streams=INPUTS)
 
 
 @pytest.fixture(scope="module")
@@ -259,7 +245,12 @@ def test_a_kind_of_output_that_has_no_such_metric_says_so(report: dict[str, Any]
 def test_batch_size_and_number_of_tasks_change_no_byte(
     directory: Path, files: dict[str, bytes], size: int, tasks: int
 ) -> None:
-    assert replayed(directory, f"{size}-{tasks}", "--batch-size", str(size), "--tasks", str(tasks)) == files
+    assert (
+        replayed(
+            directory, f"{size}-{tasks}", "--batch-size", str(size), "--tasks", str(tasks), streams=INPUTS
+        )
+        == files
+    )
 
 
 def test_a_file_of_outcomes_needs_no_topic_of_them(
@@ -270,12 +261,15 @@ def test_a_file_of_outcomes_needs_no_topic_of_them(
     config = yaml.safe_load((directory / "config.yaml").read_text())
     del config["topics"]
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
-    assert replayed(tmp_path, "out", "--batch-size", "512")["report.json"] == files["report.json"]
+    assert (
+        replayed(tmp_path, "out", "--batch-size", "512", streams=INPUTS)["report.json"]
+        == files["report.json"]
+    )
 
 
 def test_rows_read_one_by_one_change_no_byte(tmp_path: Path) -> None:
     skill_desk.write(skill_desk.made_up(5, seconds=30, n=250), tmp_path, labels={"wait": "3s", "limit": 40})
-    base = replayed(tmp_path, "base", "--batch-size", "512")
-    assert replayed(tmp_path, "one", "--batch-size", "1") == base
+    base = replayed(tmp_path, "base", "--batch-size", "512", streams=INPUTS)
+    assert replayed(tmp_path, "one", "--batch-size", "1", streams=INPUTS) == base
     metrics = json.loads(base["report.json"])["deployments"]["rtn"]["metrics"]
     assert metrics["label_rows{reason=dropped}@300"]["value"] > 0, "more than the limit waited"

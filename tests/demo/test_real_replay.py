@@ -9,11 +9,9 @@ from fractions import Fraction
 import numpy as np
 import orjson
 import pytest
-import typer
+from cli.command_cases import replayed
 from scipy.stats import spearmanr
-from typer.testing import CliRunner
 
-from monitor.cli.replay import replay
 from monitor.demo import real_desk
 from monitor.stats.reference import load_reference
 
@@ -25,20 +23,7 @@ WHOLE_S = 1800
 def run(tmp_path_factory):
     directory = tmp_path_factory.mktemp("real")
     real_desk.make_real(directory)
-    app = typer.Typer()
-    app.command()(replay)
-    paths = [
-        "--config",
-        "config.yaml",
-        "--features",
-        "features.jsonl",
-        "--orders",
-        "orders.jsonl",
-        "--out",
-        "out",
-    ]
-    result = CliRunner().invoke(app, [a if a.startswith("--") else str(directory / a) for a in paths])
-    assert result.exit_code == 0, result.output
+    replayed(directory)
     return directory
 
 

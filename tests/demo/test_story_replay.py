@@ -2,10 +2,8 @@
 
 import orjson
 import pytest
-import typer
-from typer.testing import CliRunner
+from cli.command_cases import replayed
 
-from monitor.cli.replay import replay
 from monitor.demo import story
 from monitor.demo.message import write_streams
 
@@ -14,22 +12,8 @@ SECOND_NS = 10**9
 
 def decide(directory, *options):
     """Replays what lies in a directory; the published events."""
-    app = typer.Typer()
-    app.command()(replay)
-    paths = [
-        "--config",
-        "config.yaml",
-        "--features",
-        "features.jsonl",
-        "--orders",
-        "orders.jsonl",
-        "--out",
-        "out",
-    ]
-    arguments = [a if a.startswith("--") else str(directory / a) for a in paths]
-    result = CliRunner().invoke(app, [*arguments, *options])
-    assert result.exit_code == 0, result.output
-    return [orjson.loads(line) for line in (directory / "out" / "events.jsonl").read_bytes().splitlines()]
+    written = replayed(directory, "out", *options)
+    return [orjson.loads(line) for line in written["events.jsonl"].splitlines()]
 
 
 @pytest.fixture(scope="module")

@@ -8,17 +8,13 @@ from pathlib import Path
 import model_builders as build
 import numpy as np
 import pytest
-import typer
-from typer.testing import CliRunner
+from cli.command_cases import call
 
 from monitor.cli.pack import pack
 from monitor.models.artifact import load_artifact
 from monitor.models.manifest import decode_manifest
 from monitor.models.model import Model
 from monitor.wire.keys import feature_schema_crc32
-
-app = typer.Typer()
-app.command()(pack)
 
 
 @pytest.fixture
@@ -30,14 +26,11 @@ def source(tmp_path: Path) -> Path:
 
 
 def run(source: Path, *more: str, out: str = "v1") -> tuple[int, str]:
-    result = CliRunner().invoke(
-        app,
-        [
-            str(source / "model.onnx"),
-            *("--schema", str(source / "features.schema.json"), "--name", "mm", "--version", "v1"),
-            *("--kind", "return", "--out", str(source / out), *more),
-        ],
-        env={"COLUMNS": "200"},
+    result = call(
+        pack,
+        source / "model.onnx",
+        *("--schema", source / "features.schema.json", "--name", "mm", "--version", "v1"),
+        *("--kind", "return", "--out", source / out, *more),
     )
     return result.exit_code, result.output
 

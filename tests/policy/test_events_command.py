@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 
 import pytest
-import typer
+from cli.command_cases import call
 from policy_builders import BAD, GOOD, S, decider, rule, run
-from typer.testing import CliRunner
 
 from monitor.cli.events import events, read_lines
 from monitor.policy.events import encode
@@ -16,9 +16,7 @@ from monitor.policy.rules import Action
 
 @pytest.fixture
 def command():
-    app = typer.Typer()
-    app.command()(events)
-    return lambda *arguments: CliRunner().invoke(app, [str(each) for each in arguments])
+    return partial(call, events)
 
 
 @pytest.fixture
