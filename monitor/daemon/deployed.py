@@ -12,6 +12,7 @@ from monitor.engine.grid import Grid
 from monitor.engine.scope import Scope, Source
 from monitor.engine.task import TaskFold
 from monitor.engine.task_books import TaskBooks
+from monitor.event_time.calendar import Calendar
 from monitor.models.model import Model
 from monitor.policy.audit import Subjects
 from monitor.policy.decider import Decider
@@ -44,6 +45,7 @@ class Deployed:
     sources: tuple[Source, ...]
     catalogue: Catalogue
     policy: Policy
+    calendar: Calendar
     subjects: Subjects
     models: Mapping[str, Model]
     listed: Callable[[int], Sequence[InstrumentUnits]]
@@ -94,7 +96,7 @@ class Deployed:
             flat={*paper, real} if self.settings.books.start_flat else set(paper),
         )
         grids = Grids(self.grid.tick, self.grid.evaluation)
-        decider = Decider(self.policy, self.subjects, grids)
+        decider = Decider(self.policy, self.subjects, grids, self.calendar)
         return DeploymentFold(
             self.grid, self.sources, self.catalogue, self.settings.windows_ns, equity, decider
         )

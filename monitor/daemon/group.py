@@ -31,6 +31,7 @@ from monitor.models.model import Model
 from monitor.models.scoring import Scorer
 from monitor.policy import events as policy_events
 from monitor.policy.audit import Subjects
+from monitor.settings.calendars import calendar_of
 from monitor.settings.configuration import Settings
 from monitor.settings.deployment import Deployment, FilterSettings
 from monitor.settings.digest import config_sha256
@@ -265,6 +266,7 @@ class Group:
             sources=tuple(sources(scope)),
             catalogue=catalogue,
             policy=policy_of(deployment.policy, scope, catalogue, grid),
+            calendar=calendar_of(deployment.calendar),
             subjects=subjects,
             models=models,
             listed=self.listed,

@@ -187,7 +187,7 @@ class Owner:
                 while task.waiting and not self.fold.news(task.waiting[0][1]):
                     task.folded = task.waiting.popleft()[0] + 1
             changes = [p.at for t in self._tasks for _, p in t.waiting if self.fold.news(p)]
-            return self.fold.resumption(min(changes)) if changes else None
+            return self.fold.resumption(min(changes, default=None))
         return self._start(now)
 
     def _start(self, now: int) -> int | None:

@@ -155,7 +155,7 @@ class _Owner:
             while queue and not self.fold.news(queue[0]):
                 queue.popleft()
         changes = [p.at for queue in self.waiting.values() for p in queue if self.fold.news(p)]
-        return self.fold.resumption(min(changes)) if changes else None
+        return self.fold.resumption(min(changes, default=None))
 
     def _up_to(self, task: int, at: int) -> list[Partial]:
         queue, taken = self.waiting[task], []

@@ -69,11 +69,12 @@ class DeploymentFold:
     def settled(self) -> bool:
         """Whether nothing that is still in a window has changed for longer than any window.
 
-        There is nothing new to say then: evaluation goes on where something changes, which the owner journals
-        as a new start.
+        There is nothing new to say then: evaluation goes on where something changes, or where rules that
+        slept through the silence must see it, which the owner journals as a new start.
         """
         assert self.at is not None
-        return self._changed is not None and self.at - self._changed > self._settling
+        schedule = self.decider.schedule
+        return self._changed is not None and schedule.settled(self._changed, self.at, self._settling)
 
     def news(self, partial: Partial) -> bool:
         """Whether a partial not folded yet says more than how far its task has come.
@@ -83,12 +84,20 @@ class DeploymentFold:
         books = partial.books is not None and self.equity.news(partial.task, partial.books)
         return bool(books) or self._evidence.news(partial.task, partial)
 
-    def resumption(self, change: int) -> int:
-        """Where evaluation goes on after a silence that ended with something new at the instant `change`.
+    def resumption(self, change: int | None) -> int | None:
+        """Where evaluation goes on after a silence; None where that is not known yet.
 
-        One instant before: what stood until then begins the windows, so that the change falls into them.
+        One instant before the first change that is known: what stood until then begins the windows, so that
+        the change falls into them. Or where rules are called before it (`Schedule.call`).
         """
-        return max(change - self.grid.tick, self.following)
+        assert self.at is not None
+        assert self._changed is not None
+        rules = self.decider.policy.rules
+        call = self.decider.schedule.call(rules, self._changed, self.at, self._settling)
+        if change is None:
+            return call
+        anew = max(change - self.grid.tick, self.following)
+        return anew if call is None else min(anew, call)
 
     def evaluate(
         self,

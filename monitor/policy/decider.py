@@ -3,8 +3,9 @@
 Pure and deterministic: event time, estimates, missing tasks and ages come in, sealed events go out. It holds
 the states of the rules, the latches and the head of the audit chain, and gives them away as small records.
 
-Rules about a demoted shadow or a rolled-back active sleep until the reset. A reset closes the open episodes
-of its subjects without a resolve of their own: its event lists them.
+Outside the calendar rules sleep (`schedule`), and those about a demoted shadow or a rolled-back active sleep
+until the reset; that tasks are silent is said at any hour. A reset closes the open episodes of its subjects
+without a resolve of their own: its event lists them.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from monitor.policy.evaluation import Phase, RuleState
 from monitor.policy.events import Decision, EventType, Heartbeat, event_id
 from monitor.policy.latches import Latch, Latches
 from monitor.policy.rules import DEPLOYMENT, TASK_SILENT, Action, Grids, Policy, Rule, Scope, Severity
+from monitor.policy.schedule import Calendar, Schedule
 from monitor.stats.estimate import Estimate, Status
 
 __all__ = ["Answer", "Decider", "Proof", "Step", "Subjects"]
@@ -56,6 +58,7 @@ class Decider:
         policy: bound to the catalogue (`Policy.bind`).
         subjects: whom events name.
         grids: instants at which rules are due.
+        calendar: sessions outside which rules sleep.
         rollback_cooldown_ns: event time in which a second automatic rollback is left to a person.
         audit_key: makes the audit chain one of HMACs.
 
@@ -68,6 +71,7 @@ class Decider:
         policy: Policy,
         subjects: Subjects,
         grids: Grids,
+        calendar: Calendar,
         rollback_cooldown_ns: int = DAY,
         audit_key: bytes | None = None,
     ) -> None:
@@ -76,9 +80,9 @@ class Decider:
             raise ConfigError(problems)
         self.policy = policy
         self.latches = Latches(tuple(subjects.shadows), rollback_cooldown_ns)
-        self._grids = grids
+        self.schedule = Schedule(grids, calendar)
         self._log = AuditLog(policy, subjects, self.latches, audit_key)
-        self._docket = Docket(policy, self.latches, self._log)
+        self._docket = Docket(policy, self.latches, self._log, self.schedule)
         self._desk = CommandDesk(self.latches, self._log, self._docket.open_episodes)
         self._silence = Silence()
         self._dirty: set[str] = set()
@@ -100,7 +104,7 @@ class Decider:
 
     def due(self, at_ns: int) -> list[Rule]:
         """The rules that are evaluated at event time `at_ns` (ns), in policy order."""
-        return [rule for rule in self.policy.rules if rule.due(at_ns, self._grids)]
+        return [rule for rule in self.policy.rules if self.schedule.due(rule, at_ns)]
 
     def step(
         self,

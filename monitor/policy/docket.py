@@ -20,6 +20,7 @@ from monitor.policy.evaluation import Episode, Phase, Reason, RuleState, evaluat
 from monitor.policy.events import TYPE_OF, Decision, EventType, event_id
 from monitor.policy.latches import Latches, Refusal, Transition
 from monitor.policy.rules import Action, NoData, Policy, Rule, Severity
+from monitor.policy.schedule import Schedule
 from monitor.stats.estimate import Estimate, Status
 
 _ONSETS = {Reason.FIRE, Reason.NO_DATA}
@@ -54,8 +55,8 @@ class Seen(NamedTuple):
 class Docket:
     """The states of all rules by key; `dirty` names those changed since it was cleared."""
 
-    def __init__(self, policy: Policy, latches: Latches, log: AuditLog) -> None:
-        self._policy, self._latches, self._log = policy, latches, log
+    def __init__(self, policy: Policy, latches: Latches, log: AuditLog, schedule: Schedule) -> None:
+        self._policy, self._latches, self._log, self._schedule = policy, latches, log, schedule
         self._rules = {rule.key: rule for rule in policy.rules}
         self._states = {rule.key: RuleState() for rule in policy.rules}
         self.dirty: set[str] = set()
@@ -95,7 +96,9 @@ class Docket:
     def evaluate(self, rule: Rule, seen: Seen) -> tuple[list[Decision], bool]:
         """Evaluate one rule: what it publishes, and whether the age of the decision mattered."""
         before = self._states[rule.key]
-        state, reasons = evaluate(rule, before, seen.estimate, seen.at_ns, seen.missing)
+        state, reasons = evaluate(
+            rule, before, seen.estimate, seen.at_ns, seen.missing, self._schedule.waking
+        )
         events: list[Decision] = []
         used_age = False
         for reason in reasons:

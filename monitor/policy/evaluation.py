@@ -13,6 +13,7 @@ first due evaluation without data, `halt` once that has lasted as long as the ru
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from enum import StrEnum
 
 import msgspec
@@ -20,6 +21,9 @@ from msgspec.structs import replace
 
 from monitor.policy.rules import NoData, Rule
 from monitor.stats.estimate import Estimate, Status
+
+Lasted = Callable[[int, int], int]
+"""Time between two instants in which rules were awake, ns."""
 
 
 class Phase(StrEnum):
@@ -133,16 +137,18 @@ def evaluate(
     estimate: Estimate,
     at_ns: int,
     missing: bool,
+    lasted: Lasted,
 ) -> tuple[RuleState, tuple[Reason, ...]]:
     """The state after the evaluation at event time `at_ns` (ns), and why, in the order to be said.
 
-    That data are back comes before what they show; that they are missing, after.
+    That data are back comes before what they show; that they are missing, after. `lasted` tells how much of
+    the time between two instants counts towards durations.
 
     Returns the same object where nothing changed.
     """
     reading = read(rule, estimate, missing)
-    state, threshold = _judge_threshold(rule, state, reading, at_ns)
-    state, data = _judge_data(rule, state, reading, at_ns)
+    state, threshold = _judge_threshold(rule, state, reading, at_ns, lasted)
+    state, data = _judge_data(rule, state, reading, at_ns, lasted)
     reasons = (data, threshold) if data is Reason.NO_DATA_RESOLVED else (threshold, data)
     return state, tuple(reason for reason in reasons if reason is not None)
 
@@ -160,20 +166,21 @@ def _judge_threshold(
     state: RuleState,
     reading: Reading,
     at_ns: int,
+    lasted: Lasted,
 ) -> tuple[RuleState, Reason | None]:
     if reading in (Reading.BREACH, Reading.STALE_BREACH):
-        return _breach(rule, state, at_ns)
+        return _breach(rule, state, at_ns, lasted)
     if reading is Reading.PASS:
-        return _pass(rule, state, at_ns)
+        return _pass(rule, state, at_ns, lasted)
     return (state if state.counted_ns is None else replace(state, counted_ns=None)), None
 
 
-def _breach(rule: Rule, state: RuleState, at_ns: int) -> tuple[RuleState, Reason]:
+def _breach(rule: Rule, state: RuleState, at_ns: int, lasted: Lasted) -> tuple[RuleState, Reason]:
     if state.firing is not None:
         if state.elapsed_ns or state.counted_ns is not None:
             state = replace(state, elapsed_ns=0, counted_ns=None)
         return state, Reason.STILL_FIRING
-    elapsed = state.elapsed_ns + (at_ns - state.counted_ns if state.counted_ns is not None else 0)
+    elapsed = state.elapsed_ns + (lasted(state.counted_ns, at_ns) if state.counted_ns is not None else 0)
     consecutive = state.consecutive + 1
     since = at_ns if state.since_ns is None else state.since_ns
     if consecutive >= rule.for_count and elapsed >= rule.for_ns:
@@ -198,12 +205,12 @@ def _breach(rule: Rule, state: RuleState, at_ns: int) -> tuple[RuleState, Reason
     return pending, Reason.STILL_PENDING if state.consecutive else Reason.BECAME_PENDING
 
 
-def _pass(rule: Rule, state: RuleState, at_ns: int) -> tuple[RuleState, Reason | None]:
+def _pass(rule: Rule, state: RuleState, at_ns: int, lasted: Lasted) -> tuple[RuleState, Reason | None]:
     if state.firing is None:
         if not state.consecutive:
             return state, None
         return replace(state, consecutive=0, elapsed_ns=0, counted_ns=None, since_ns=None), None
-    elapsed = state.elapsed_ns + (at_ns - state.counted_ns if state.counted_ns is not None else 0)
+    elapsed = state.elapsed_ns + (lasted(state.counted_ns, at_ns) if state.counted_ns is not None else 0)
     if elapsed < rule.keep_firing_ns:
         return replace(state, elapsed_ns=elapsed, counted_ns=at_ns), Reason.CLEARING
     resolved = replace(
@@ -217,6 +224,7 @@ def _judge_data(
     state: RuleState,
     reading: Reading,
     at_ns: int,
+    lasted: Lasted,
 ) -> tuple[RuleState, Reason | None]:
     if reading in (Reading.PASS, Reading.BREACH):
         if state.data is Reading.PASS and state.absent_since_ns is None:
@@ -231,8 +239,8 @@ def _judge_data(
         return same, Reason.STILL_NO_DATA if state.absence is not None else None
     since = at_ns if state.absent_since_ns is None else state.absent_since_ns
     absent = replace(state, data=Reading.ABSENT, absent_count=state.absent_count + 1, absent_since_ns=since)
-    lasted = absent.absent_count >= rule.for_count and at_ns - since >= rule.for_ns
-    if rule.no_data is NoData.HOLD or (rule.no_data is NoData.HALT and not lasted):
+    enough = absent.absent_count >= rule.for_count and lasted(since, at_ns) >= rule.for_ns
+    if rule.no_data is NoData.HOLD or (rule.no_data is NoData.HALT and not enough):
         return absent, None
     return replace(
         absent, absence=Episode(state.episode + 1, at_ns), episode=state.episode + 1

@@ -121,10 +121,6 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
             return self.schedule
         return grids.tick_ns if self.schedule == TICK else grids.evaluation_ns
 
-    def due(self, at_ns: int, grids: Grids) -> bool:
-        """Whether the rule is evaluated at instant `at_ns` (ns): at every multiple of its period."""
-        return at_ns % self.period_ns(grids) == 0
-
     def breached_by(self, value: float | int) -> bool:
         """Whether a finite value lies strictly on the wrong side of the threshold; exact for money."""
         limit = Decimal(repr(self.threshold)) * MONEY_UNIT if self.money else self.threshold

@@ -14,6 +14,7 @@ from monitor.settings.deployment import Deployment, Identifier
 from monitor.settings.instruments import Instruments
 from monitor.settings.mistakes import mistake, not_yet
 from monitor.settings.quantities import FilePath, refuse_boolean
+from monitor.settings.section import Section
 from monitor.settings.sections import (
     CommandSettings,
     DeadLetterSettings,
@@ -21,7 +22,6 @@ from monitor.settings.sections import (
     HttpSettings,
     InstrumentSettings,
     LogSettings,
-    Section,
     TopicSettings,
     TransportSettings,
 )

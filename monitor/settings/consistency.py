@@ -13,6 +13,7 @@ from monitor.engine.panes import pane_length
 from monitor.errors import Problem
 from monitor.policy.durations import format_duration
 from monitor.policy.rules import ACTIVE, DEPLOYMENT
+from monitor.settings.calendars import SessionSettings, calendar_of
 from monitor.settings.deployment import (
     CapitalSettings,
     GridSettings,
@@ -30,6 +31,7 @@ from monitor.settings.parts import (
     shared_parts,
     valid_rules,
 )
+from monitor.settings.quantities import DAY
 from monitor.settings.rules import LIMIT, RuleSettings
 
 Finding = tuple[Location, str, str]
@@ -49,6 +51,7 @@ def inconsistencies(
         found.extend(_clocks(at, shared, parts))
         found.extend(_blocks(at, parts))
         found.extend(_money(at, shared, parts))
+        found.extend(_calendars(at, shared, parts))
         found.extend(_samples(at, parts))
         found.extend(_rules((*at, "policy", "rules"), deployment, parts, known_metrics))
     return [problem(document, *finding) for finding in found]
@@ -109,6 +112,17 @@ def _money(at: Location, shared: Parts, parts: Parts) -> Iterator[Finding]:
             )
 
 
+def _calendars(at: Location, shared: Parts, parts: Parts) -> Iterator[Finding]:
+    calendar = parts.get("calendar")
+    for symbol, entry in (shared.get("instruments") or {}).items():
+        if calendar is not None and entry.calendar not in ("always", calendar):
+            yield (
+                ("instruments", symbol, "calendar"),
+                f"differs from the calendar of {at[-1]}, by which all its rules wake and sleep",
+                "leave it out, or write that of the deployment",
+            )
+
+
 def _samples(at: Location, parts: Parts) -> Iterator[Finding]:
     samples = parts.get("samples")
     if samples is not None and samples.ks_features and parts.has("reference") and not parts.get("reference"):
@@ -122,6 +136,7 @@ class _RuleSurroundings(NamedTuple):
     models: ModelSettings | None
     windows_ns: tuple[int, ...] | None
     grids: GridSettings | None
+    calendar: SessionSettings | str | None
     without_capital: bool
     without_reference: bool
     known_metrics: Mapping[str, MetricInfo] | None
@@ -147,6 +162,7 @@ def _rules(
         models=parts.get("models"),
         windows_ns=parts.get("windows"),
         grids=parts.get("grids"),
+        calendar=parts.get("calendar"),
         without_capital=parts.has("capital") and parts.get("capital") is None,
         without_reference=parts.has("reference") and parts.get("reference") is None,
         known_metrics=known_metrics,
@@ -272,6 +288,13 @@ def _schedule(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFin
     grids = around.grids
     if isinstance(rule.schedule, int) and grids is not None and rule.schedule % grids.tick_ns:
         yield "schedule", "is not a multiple of grids.tick", "write a multiple of it"
+    if isinstance(rule.schedule, int) and around.calendar not in (None, "always"):
+        session_ns = calendar_of(around.calendar).hours.length_ns
+        if session_ns < rule.schedule != DAY:
+            message = (
+                f"{format_duration(rule.schedule)} is longer than a session: the rule may never wake"
+            )
+            yield "schedule", message, "write a shorter one, or 1d: once a session, at its close"
 
 
 _RULE_CHECKS: tuple[Callable[[RuleSettings, _RuleSurroundings], Iterator[RuleFinding]], ...] = (

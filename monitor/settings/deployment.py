@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from monitor.policy.rules import ACTIVE, DEPLOYMENT
+from monitor.settings.calendars import WrittenCalendar
 from monitor.settings.mistakes import mistake, not_yet
 from monitor.settings.quantities import (
     DAY,
@@ -27,7 +28,7 @@ from monitor.settings.quantities import (
     Whole,
 )
 from monitor.settings.rules import PolicySettings
-from monitor.settings.sections import Calendar, Section
+from monitor.settings.section import Section
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
@@ -185,6 +186,17 @@ class SkillSettings(Section):
     of each slot of time are taken. About 60 bytes of state each."""
 
 
+class MarkoutSettings(Section):
+    """After which times trades of all books are held against the mid."""
+
+    horizons_ns: Annotated[tuple[PositiveDuration, ...], AfterValidator(_horizons)] = Field(
+        default=(SECOND, 5 * SECOND, 30 * SECOND, 5 * MINUTE), alias="horizons", min_length=1
+    )
+    limit: Whole = Field(default=4_000, ge=1)
+    """Trades that wait for their mids, shared out to instruments and books: beyond, the first ones of each
+    slot of time are taken, and the others counted. About 70 bytes of state each."""
+
+
 class HarmSettings(Section):
     """What a shadow is allowed: the mean of shadow - active, given the past, is at most `margin`."""
 
@@ -271,7 +283,7 @@ class Deployment(Section):
     """One active model and its shadows, with everything that decides about them."""
 
     tenant: Name = "default"
-    calendar: Calendar = "always"
+    calendar: WrittenCalendar = "always"
     capital: CapitalSettings | None = None
     filter: FilterSettings = Field(default_factory=FilterSettings)
     models: ModelSettings
@@ -285,6 +297,7 @@ class Deployment(Section):
     parity: ParitySettings = Field(default_factory=ParitySettings)
     labels: LabelSettings = Field(default_factory=LabelSettings)
     skill: SkillSettings = Field(default_factory=SkillSettings)
+    markouts: MarkoutSettings = Field(default_factory=MarkoutSettings)
     sequences: SequenceSettings = Field(default_factory=SequenceSettings)
     grids: GridSettings = Field(default_factory=GridSettings)
     policy: PolicySettings = PolicySettings(name="none")

@@ -19,7 +19,6 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     lot_size: Decimal = DEFAULT_STEP
     multiplier: Decimal = Decimal(1)
     currency: str = "USD"
-    calendar: str = "always"
 
 
 class Instruments(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,9 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from monitor.errors import Problem
 from monitor.settings.document import Document, Location, problem_at
 
+SHAPES = ("[mapping]", "[name]")
+"""Tags of the shapes that one key may be written in; they are part of no location."""
+
 _REMEDIES = {
     "int_parsing": "write a whole number",
     "int_type": "write a whole number",
@@ -61,7 +64,7 @@ def problems_of(error: ValidationError, document: Document, model: type[BaseMode
 
 
 def _translate(details: ErrorDetails, document: Document, model: type[BaseModel]) -> Problem:
-    location = tuple(part for part in details["loc"] if part != "[key]")
+    location = tuple(part for part in details["loc"] if part not in ("[key]", *SHAPES))
     kind, context = details["type"], details.get("ctx", {})
     key = str(location[-1]) if location else ""
     if kind == "mistake":

@@ -20,7 +20,7 @@ from monitor.settings.quantities import (
     parse_exact,
     parse_text,
 )
-from monitor.settings.sections import Section
+from monitor.settings.section import Section
 
 ACTIONS = ("alert", "demote", "rollback", "reduce", "kill")
 LATER_ACTIONS = ("abort", "promote", "retrain")

@@ -8,11 +8,12 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from monitor.errors import ConfigError, Problem
+from monitor.settings.calendars import WrittenCalendar
 from monitor.settings.instruments import DEFAULT_STEP, Instrument
-from monitor.settings.mistakes import mistake, not_yet
+from monitor.settings.mistakes import mistake
 from monitor.settings.quantities import (
     MILLISECOND,
     SECOND,
@@ -24,17 +25,12 @@ from monitor.settings.quantities import (
     Whole,
     parse_instant,
 )
+from monitor.settings.section import Section
 from monitor.trading.units import InstrumentUnits
 from monitor.transport import contract
 
 _TOPIC = re.compile(r"[A-Za-z0-9._-]{1,200}")
 _SECRET_FILE = "_file"
-
-
-class Section(BaseModel):
-    """A mapping of known keys; frozen, and an unknown key is a mistake."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def _topic(value: str) -> str:
@@ -172,15 +168,6 @@ class EventTimeSettings(Section):
     """Rows that wait for their watermark, per task."""
 
 
-def _calendar(value: object) -> Any:
-    if value != "always":
-        raise not_yet("a calendar with sessions", "write `calendar: always` (a session is the UTC day)")
-    return value
-
-
-Calendar = Annotated[Literal["always"], BeforeValidator(_calendar)]
-
-
 class InstrumentSettings(Section):
     """One entry of `instruments`."""
 
@@ -188,7 +175,8 @@ class InstrumentSettings(Section):
     lot_size: Exact = DEFAULT_STEP
     multiplier: Exact = Decimal(1)
     currency: Name | None = None
-    calendar: Calendar = "always"
+    calendar: WrittenCalendar = "always"
+    """`always`, or that of the deployments: outside it their rules sleep anyway."""
 
     @model_validator(mode="after")
     def _representable(self) -> InstrumentSettings:
@@ -209,7 +197,6 @@ class InstrumentSettings(Section):
             lot_size=self.lot_size,
             multiplier=self.multiplier,
             currency=self.currency or currency,
-            calendar=self.calendar,
         )
 
 

@@ -25,6 +25,7 @@ from monitor.engine.sequence_rules import SequenceRules
 from monitor.engine.skill_rules import Forward, LabelJoin
 from monitor.engine.task import TaskFold
 from monitor.engine.task_books import TaskBooks
+from monitor.event_time.calendar import ALWAYS
 from monitor.event_time.timing import Fate
 from monitor.policy.decider import Decider, Subjects
 from monitor.policy.events import Artifact
@@ -191,7 +192,7 @@ class House:
             Catalogue(self.scope),
             self.windows_ns,
             self.equity(),
-            Decider(policy, subjects, grids),
+            Decider(policy, subjects, grids, ALWAYS),
         )
 
 

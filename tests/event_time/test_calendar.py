@@ -195,7 +195,7 @@ def test_sessions_hold_what_they_are_asked_for_whatever_was_asked_before(drawn, 
             assert last.start_ns <= at
             assert calendar.session_at(last.start_ns) == calendar.session_at(last.end_ns - 1) == last
         if last is not None and following is not None:
-            assert last.end_ns <= following.start_ns
+            assert last == following or last.end_ns <= following.start_ns
             assert at <= following.start_ns
             assert calendar.last_session(following.start_ns - 1) == (
                 last if at < following.start_ns else calendar.last_session(at - 1)

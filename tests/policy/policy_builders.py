@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from monitor.event_time.calendar import ALWAYS, Calendar
 from monitor.policy.decider import Decider, Proof, Subjects
 from monitor.policy.events import Artifact, Decision
 from monitor.policy.rules import Comparator, Grids, Policy, Rule
@@ -42,7 +43,7 @@ UNKNOWN = estimate(None, Status.UNKNOWN, n=0)
 FEW = estimate(None, Status.INSUFFICIENT, n=3)
 
 
-def decider(*rules: Rule, **more: Any) -> Decider:
+def decider(*rules: Rule, calendar: Calendar = ALWAYS, **more: Any) -> Decider:
     subjects = Subjects(
         deployment="btc",
         tenant="crypto",
@@ -51,7 +52,7 @@ def decider(*rules: Rule, **more: Any) -> Decider:
         shadows=SHADOWS,
         config_sha256="c" * 64,
     )
-    return Decider(Policy("demo", rules, "f" * 64), subjects, GRIDS, **more)
+    return Decider(Policy("demo", rules, "f" * 64), subjects, GRIDS, calendar, **more)
 
 
 def prove(_: Rule) -> Proof:

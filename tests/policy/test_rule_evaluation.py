@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from policy_builders import BAD, FEW, GOOD, GRIDS, UNKNOWN, S, estimate, rule
 
+from monitor.event_time.calendar import ALWAYS
 from monitor.policy.evaluation import Phase, Reason, RuleState, evaluate
 from monitor.policy.rules import Comparator, NoData
+from monitor.policy.schedule import Schedule
 from monitor.stats.estimate import Estimate, Status
 
 NAN, INF = estimate(math.nan), estimate(math.inf)
@@ -28,7 +30,7 @@ def play(of, sequence, step=S):
     """Reasons of each evaluation, and the last state."""
     state, said = RuleState(), []
     for at, (value, missing) in enumerate(sequence, 1):
-        state, reasons = evaluate(of, state, value, at * step, missing)
+        state, reasons = evaluate(of, state, value, at * step, missing, ALWAYS.open_between)
         said.append(reasons)
     return said, state
 
@@ -86,7 +88,7 @@ def test_each_episode_has_one_onset_and_at_most_one_end(sequence, count, keep, n
     begun, ended = [], []
     for at, (value, missing) in enumerate(sequence, 1):
         before = state
-        state, reasons = evaluate(of, state, value, at * S, missing)
+        state, reasons = evaluate(of, state, value, at * S, missing, ALWAYS.open_between)
         begun += [state.firing.number] if Reason.FIRE in reasons else []
         begun += [state.absence.number] if Reason.NO_DATA in reasons else []
         ended += [before.firing.number] if Reason.RESOLVE in reasons else []
@@ -172,7 +174,7 @@ def test_keep_firing_holds_until_passes_have_lasted_and_a_breach_starts_it_again
 
 def test_a_quiet_evaluation_changes_nothing():
     state = RuleState()
-    assert evaluate(rule(), state, GOOD, S, False)[0] is state
+    assert evaluate(rule(), state, GOOD, S, False, ALWAYS.open_between)[0] is state
 
 
 @given(
@@ -197,4 +199,5 @@ def test_a_threshold_itself_is_no_breach():
 )
 def test_a_rule_is_due_at_multiples_of_its_period(schedule, due):
     tenth = GRIDS.tick_ns
-    assert [at for at in (0, 1, 2, 10, 20) if rule(schedule=schedule).due(at * tenth, GRIDS)] == due
+    of, when = rule(schedule=schedule), Schedule(GRIDS, ALWAYS)
+    assert [at for at in (0, 1, 2, 10, 20) if when.due(of, at * tenth)] == due

@@ -118,9 +118,6 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(key, suggested):
     ("key", "value"),
     [
         ("fx", {"EURUSD": "EURUSD"}),
-        ("deployments.btc.calendar", "XNYS"),
-        ("deployments.btc.calendar", {"zone": "Europe/London"}),
-        ("instruments.BTCUSD.calendar", "XNYS"),
         ("instruments.BTCUSD.currency", "EUR"),
         ("deployments.btc.paper.target", "linear"),
         ("deployments.btc.paper.target", "quantile"),
