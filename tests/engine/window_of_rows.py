@@ -24,11 +24,10 @@ from monitor.wire.table import NO_TIME, Table
 MINUTE = 60 * S
 
 
-def features(at: Sequence[int], **columns: Any) -> Table:
-    """Feature rows at these times (ns since START, sorted), all good and in order unless said otherwise."""
-    n = len(at)
-    eff = START + np.array(at, np.int64)
-    defaults: dict[str, Any] = {
+def _accepted(eff: np.ndarray) -> dict[str, np.ndarray]:
+    """Columns of rows without record timestamp, that came in order of these times and were taken."""
+    n = len(eff)
+    return {
         "offset": np.arange(n),
         "eff": eff,
         "ts": eff,
@@ -36,6 +35,15 @@ def features(at: Sequence[int], **columns: Any) -> Table:
         "bound_before": np.full(n, NO_TIME),
         "fate": np.full(n, Fate.ACCEPTED, np.int8),
         "reason": np.zeros(n, np.int8),
+    }
+
+
+def features(at: Sequence[int], **columns: Any) -> Table:
+    """Feature rows at these times (ns since START, sorted), all good and in order unless said otherwise."""
+    n = len(at)
+    eff = START + np.array(at, np.int64)
+    defaults: dict[str, Any] = {
+        **_accepted(eff),
         "symbol": np.zeros(n, np.int32),
         "event_id": np.array([f"x{i}" for i in range(n)], object),
         "served": np.zeros(n, np.int8),
@@ -64,18 +72,11 @@ def order(at: int, event: str | None, **fields: Any) -> ExecutionReport:
 
 def orders(reports: Sequence[ExecutionReport], **columns: Any) -> Table:
     """Order rows of these reports, in order of time."""
-    n = len(reports)
     eff = np.array([report.ts_ns for report in reports], np.int64)
-    held = np.empty(n, object)
+    held = np.empty(len(reports), object)
     held[:] = reports
     defaults: dict[str, Any] = {
-        "offset": np.arange(n),
-        "eff": eff,
-        "ts": eff,
-        "record_ts": np.full(n, NO_TIME),
-        "bound_before": np.full(n, NO_TIME),
-        "fate": np.full(n, Fate.ACCEPTED, np.int8),
-        "reason": np.zeros(n, np.int8),
+        **_accepted(eff),
         "symbol_key": hash64_many([report.symbol for report in reports]),
         "report": held,
     }

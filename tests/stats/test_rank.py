@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pair_cases import columns, few
 from scipy.signal import lfilter
 from scipy.stats import kendalltau, spearmanr
 
@@ -23,31 +24,14 @@ def window_of(a, b, symbol=None, k=100_000, cap=100_000):
     return PairSample.join([sample], k)
 
 
-def columns():
-    rng = np.random.default_rng(19)
-    n = 3_000
-    x, noise = rng.standard_normal((2, n))
-    return {
-        "random": (x, noise),
-        "correlated": (x, 0.8 * x + 0.6 * noise),
-        "opposed": (x, -x + 0.01 * noise),
-        "tied": (np.round(x, 1), np.round(0.5 * x + noise, 1)),
-        "discrete": (rng.integers(0, 3, n), rng.integers(0, 2, n)),
-        "heavy": (rng.standard_cauchy(n), rng.standard_cauchy(n)),
-        "outlier": (np.append(x[:-1], 1e300), np.append(noise[:-1], -1e300)),
-        "signed_zero": (np.where(x > 0, 0.0, -0.0) + (x > 1), noise),
-        "three": ([1.0, 2.0, 3.0], [1.0, 3.0, 2.0]),
-    }
+COLUMNS = columns(19)
 
 
-@pytest.mark.parametrize("name", columns())
+@pytest.mark.parametrize("name", COLUMNS)
 def test_rho_equals_scipy(name):
-    a, b = (np.asarray(side, np.float64) for side in columns()[name])
+    a, b = COLUMNS[name]
     assert spearman(a, b) == pytest.approx(spearmanr(a, b).statistic, abs=1e-12)
     assert rank_correlation(window_of(a, b), 0, 1).value == pytest.approx(spearman(a, b), abs=1e-15)
-
-
-few = st.one_of(st.integers(-3, 3).map(float), st.floats(allow_nan=False, allow_infinity=False))
 
 
 @settings(max_examples=200)
