@@ -143,6 +143,15 @@ def _number(day: str) -> int:
     return date.fromisoformat(day).toordinal() - _EPOCH_DAY
 
 
+def _written(value: object) -> Any:
+    if not isinstance(value, (str, Mapping, SessionSettings)):
+        raise mistake(
+            f"{value!r} is no calendar",
+            'write `always`, an exchange, or {zone: America/New_York, open: "09:30", close: "16:00"}',
+        )
+    return value
+
+
 def _kind(value: object) -> str:
     return _BY_NAME if isinstance(value, str) else _BY_HOURS
 
@@ -158,6 +167,7 @@ def _name(value: str) -> str:
 WrittenCalendar = Annotated[
     Annotated[SessionSettings, Tag(_BY_HOURS)] | Annotated[str, AfterValidator(_name), Tag(_BY_NAME)],
     Discriminator(_kind),
+    BeforeValidator(_written),
 ]
 """`always` (a session is the UTC day), hours in a zone, or the name of a calendar of `exchange_calendars`."""
 

@@ -291,9 +291,7 @@ def _schedule(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFin
     if isinstance(rule.schedule, int) and around.calendar not in (None, "always"):
         session_ns = calendar_of(around.calendar).hours.length_ns
         if session_ns < rule.schedule != DAY:
-            message = (
-                f"{format_duration(rule.schedule)} is longer than a session: the rule may never wake"
-            )
+            message = f"{format_duration(rule.schedule)} is longer than a session: the rule may never wake"
             yield "schedule", message, "write a shorter one, or 1d: once a session, at its close"
 
 
