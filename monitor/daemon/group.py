@@ -15,6 +15,7 @@ import msgspec
 import orjson
 
 from monitor.daemon.deployed import Deployed
+from monitor.daemon.markout_scope import markout_rules_of
 from monitor.daemon.policy_scope import policy_of, policy_problems
 from monitor.daemon.references import unfit
 from monitor.daemon.sequence_scope import sequence_problems, sequence_rules_of
@@ -244,6 +245,7 @@ class Group:
             ),
             forward=forward_of(self.settings, deployment, models["active"].manifest),
             labels=label_join_of(deployment, models["active"].manifest) if OUTCOMES in self.streams else None,
+            markouts=markout_rules_of(self.settings, deployment),
         )
         catalogue = Catalogue(scope)
         for key, message, remedy in policy_problems(deployment.policy, scope, catalogue):

@@ -17,6 +17,7 @@ from monitor.engine.measures import (
     labelled,
     labelled_rows,
     latency,
+    markouts,
     prediction_drift,
     sequences,
     skill,
@@ -49,7 +50,7 @@ from monitor.stats.dependence import effective_size
 from monitor.stats.differences import abs_difference
 from monitor.stats.divergence import divergence
 from monitor.stats.drift import DriftReading
-from monitor.stats.edges import disagreement_edges, net_edges
+from monitor.stats.edges import disagreement_edges, hits, net_edges
 from monitor.stats.histogram import LagHistogram, LatencyHistogram
 from monitor.stats.information_coefficient import after_costs, information_coefficient
 from monitor.stats.intervals import quantile_ranks, scatter, share_interval
@@ -60,9 +61,22 @@ from monitor.stats.roc import area_under_curve
 from monitor.stats.significance import significant
 from monitor.stats.slots import Slots
 from monitor.stats.staleness import Staleness
+from monitor.stats.weighted_mean import weighted_mean
+from monitor.trading.markout import markouts as markouts_of
 from monitor.trading.performance import difference
 
-GROUPS = (latency, errors, agreement, drift, prediction_drift, store, sequences, skill, labelled_rows)
+GROUPS = (
+    latency,
+    errors,
+    agreement,
+    drift,
+    prediction_drift,
+    store,
+    sequences,
+    skill,
+    labelled_rows,
+    markouts,
+)
 
 
 def sources(scope: Scope) -> Iterator[Source]:
@@ -76,6 +90,7 @@ def memories(scope: Scope) -> Iterator[Memory]:
     yield NewOrders(scope)
     yield from agreement.memories(scope)
     yield from skill.memories(scope)
+    yield from markouts.memories(scope)
     yield from labelled_rows.memories(scope)
     yield from drift.memories(scope)
 
@@ -135,6 +150,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("ic_decay", ("horizon", "role"), "correlation", "role", skill.SKILL_EVERY_NS, "The information coefficient by horizon (s).", skill.ic_decay, heavy=True, kinds=skill.RANKED, made_of=(information_coefficient,)),
     Family("net_edge_bps", ("role",), "bps", "role", skill.SKILL_EVERY_NS, "What the sign of a prediction earns of the mid return after it, less costs.", skill.net_edge, kinds=skill.RANKED, made_of=(net_edges,)),
     Family("disagreement_edge_bps", ("role",), "bps", "shadow", skill.SKILL_EVERY_NS, "Mid return in the shadow's direction where active and shadow want different positions.", skill.disagreement_edge, kinds=skill.RANKED, made_of=(disagreement_edges,)),
+    Family("hit_rate", ("role",), "fraction", "role", skill.SKILL_EVERY_NS, "Share of predictions with the sign of the mid return after them, zeros apart.", skill.hit_rate, kinds=skill.RANKED, made_of=(hits,)),
     Family("accuracy", ("role",), "fraction", "role", 0, "Share of labelled predictions of the class that came true.", labelled.confused("accuracy"), kinds=labelled_rows.CLASSES, stream="outcomes", made_of=(confuse,)),
     Family("precision", ("role",), "fraction", "role", 0, "Share of predictions of class 1 that came true.", labelled.confused("precision"), kinds=labelled_rows.CLASSES, stream="outcomes", made_of=(confuse,)),
     Family("recall", ("role",), "fraction", "role", 0, "Share of labels of class 1 that were predicted.", labelled.confused("recall"), kinds=labelled_rows.CLASSES, stream="outcomes", made_of=(confuse,)),
@@ -159,6 +175,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("loss_change", ("role",), "count", "nobody", 0, "Changes of level of the shadow's mean loss less the active's, found in the window by ADWIN.", sequences.loss_change, kinds=("class", "probability", "return"), stream="outcomes", made_of=(ChangeDetector,)),
     Family("serve_latency_change", (), "count", "nobody", 0, "Changes of level of production's mean log latency, found in the window by ADWIN.", sequences.serve_latency_change, made_of=(ChangeDetector,)),
     Family("inference_latency_change", ("role",), "count", "nobody", 0, "Changes of level of a role's mean log latency, found in the window by ADWIN.", sequences.inference_latency_change, made_of=(ChangeDetector,)),
+    Family("markout", ("fills", "horizon", "role"), "bps", "deployment", skill.SKILL_EVERY_NS, "How the mid moved the way of a book's trades by a horizon (s) after them.", markouts.markout, made_of=(markouts.markout, markouts_of, weighted_mean)),
     Family("equity", ("fills", "role"), "money", "deployment", 0, "Cash plus quantity x mark of a book, all tasks marked at one instant.", None, windowed=False, made_of=(EquitySequences.equity,)),
     Family("pnl_after_costs", ("fills", "role"), "money", "deployment", 0, "Change of equity since the window began, transfers left out.", None, made_of=(EquitySequences.profit,)),
     Family("drawdown", ("fills", "role"), "fraction", "deployment", 0, "(high-water mark - E) / high-water mark; E = capital + P&L since the window began.", None, made_of=(EquitySequences.drawdown,)),

@@ -11,6 +11,7 @@ import numpy as np
 import orjson
 
 from monitor.engine.drift_rules import DriftRules
+from monitor.engine.markout_rules import MarkoutRules
 from monitor.engine.panes import Kind, pane_length
 from monitor.engine.rows import Scores
 from monitor.engine.sequence_rules import SequenceRules
@@ -35,7 +36,8 @@ class Scope:
     model by role; `limits_ns`: named latency limits; `rank_k`: pairs a window's sample holds.
     `lateness_ns`, `join_window_ns`: of the configuration's `event_time`; `mine`: whether an execution report
     of a shared stream is the deployment's. `kinds`: what the model of a role puts out (`return probability
-    class score`); `forward`, `labels`: how skill is measured, where it is; `drift`: what counts as drift.
+    class score`); `forward`, `labels`, `markouts`: how skill and trades are measured, where they
+    are; `drift`: what counts as drift.
     """
 
     roles: tuple[str, ...]
@@ -52,6 +54,7 @@ class Scope:
     kinds: Mapping[str, str] = field(default_factory=dict)
     forward: Forward | None = None
     labels: LabelJoin | None = None
+    markouts: MarkoutRules | None = None
     drift: DriftRules = field(default_factory=DriftRules)
     evaluation_ns: int = 10**9
     """Between two evaluations."""

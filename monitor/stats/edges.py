@@ -34,6 +34,31 @@ def net_edges(prediction: Floats, neutral: float, returns: Floats, cost_bps: flo
     return edges
 
 
+HITS = ("hit", "missed", "zero", "left_out")
+"""What became of a prediction: its sign came true, the opposite did, either was zero, there is no return."""
+
+
+def hits(prediction: Floats, neutral: float, returns: Floats) -> NDArray[np.int64]:
+    """Hit rate: share of predictions whose sign (of prediction - neutral) is that of the forward mid return.
+
+    `neutral` is 0, of a probability 0.5. Predictions at it and returns of 0 have no direction: such rows are
+    not in the share, and counted as `zeros` in `extra`; `left_out` as of `net_edges`. All predictions of the
+    window that waited, not a sample. `n_eff` and interval by `share_interval`.
+
+    Returns:
+        Counts (4,) in the order of `HITS`, of predictions that are finite.
+
+    >>> hits(np.array([0.7, 0.2, 0.5, 0.9]), 0.5, np.array([0.001, 0.002, 0.01, np.nan])).tolist()
+    [1, 1, 1, 1]
+    """
+    asked = np.isfinite(prediction)
+    sign, way = np.sign(prediction[asked] - neutral), np.sign(returns[asked])
+    left_out = np.count_nonzero(np.isnan(way))
+    product = sign * way
+    hit, missed = np.count_nonzero(product > 0.0), np.count_nonzero(product < 0.0)
+    return np.array([hit, missed, product.size - left_out - hit - missed, left_out], np.int64)
+
+
 def disagreement_edges(shadow_sign: Floats, active_sign: Floats, returns: Floats) -> Floats:
     """Disagreement edge: mean of (sign of shadow - sign of active) / 2 x forward mid return, in bps, over the
     predictions whose signs differ: who was right where they disagree. Positive: the shadow.

@@ -12,6 +12,7 @@ from engine_cases import MS, ROLES, START, House, S
 
 from monitor.engine.catalogue import sources
 from monitor.engine.drift_rules import DriftRules
+from monitor.engine.markout_rules import MarkoutRules
 from monitor.engine.measures.sequences import CHANGES
 from monitor.engine.panes import pane_length
 from monitor.engine.rows import Scores, ScoreStatus
@@ -19,7 +20,7 @@ from monitor.engine.scope import Scope, Source
 from monitor.engine.sequence_rules import SequenceRules
 from monitor.engine.skill_rules import Forward, LabelJoin
 from monitor.event_time.timing import Fate
-from monitor.settings.deployment import LabelSettings, SkillSettings
+from monitor.settings.deployment import LabelSettings, MarkoutSettings, SkillSettings
 from monitor.stats.reference import Reference, build_reference, freeze
 from monitor.trading.units import InstrumentUnits
 from monitor.wire.keys import combine, hash64_many
@@ -83,6 +84,14 @@ class BusyDesk(House):
                 symbols=len(SYMBOLS),
                 max_spread=0.01,
                 evaluation_ns=self.evaluation,
+            ),
+            markouts=MarkoutRules(
+                horizons_ns=(S, 5 * S, 30 * S, MINUTE),
+                limit=MarkoutSettings().limit,
+                symbols=len(SYMBOLS),
+                max_spread=0.01,
+                evaluation_ns=self.evaluation,
+                stale_ns=5 * S,
             ),
             labels=LabelJoin(wait_ns=2 * MINUTE, limit=LabelSettings().limit),
             drift=DriftRules(ks_features=SAMPLED),

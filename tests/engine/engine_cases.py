@@ -14,6 +14,7 @@ from monitor.engine.catalogue import BY_NAME, Catalogue, memories, sources
 from monitor.engine.deployment import DeploymentFold
 from monitor.engine.equity import EquitySequences
 from monitor.engine.grid import Grid
+from monitor.engine.markout_rules import MarkoutRules
 from monitor.engine.measures.sequences import CHANGES
 from monitor.engine.memory import Memory
 from monitor.engine.panes import pane_length
@@ -64,6 +65,10 @@ FORWARD = Forward(
     symbols=20,
     max_spread=0.002,
     evaluation_ns=S,
+)
+
+MARKOUTS = MarkoutRules(
+    horizons_ns=(S, 3 * S), limit=500, symbols=3, max_spread=0.002, evaluation_ns=S, stale_ns=5 * S
 )
 
 
@@ -130,6 +135,7 @@ class House:
             join_window_ns=5 * S,
             mine=lambda report: report.strategy == "mine",
             forward=FORWARD,
+            markouts=MARKOUTS,
             labels=LabelJoin(wait_ns=5 * S, limit=1000),
             sequences=SequenceRules(
                 block_ns=2 * self.grid.pane,

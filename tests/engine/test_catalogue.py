@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from engine_cases import FEATURES, MS, REFERENCE, START, House, S, made_up, rule, told
+from engine_cases import FEATURES, MARKOUTS, MS, REFERENCE, START, House, S, made_up, rule, told
 from scipy.stats import spearmanr
 
 from monitor.daemon.report import series
 from monitor.engine.catalogue import BY_NAME, FAMILIES, Catalogue, sources
 from monitor.engine.family import nothing, seconds_text
 from monitor.engine.measures.latency import QUANTILES
+from monitor.engine.memories.markouts import derived
 from monitor.engine.memories.orders import NEW_ORDERS
 from monitor.engine.rings import Rings
 from monitor.engine.rows import UNMEASURED_NS, ScoreStatus
@@ -35,6 +36,8 @@ PUBLISHED = (
     "event_rate{stream=orders}@10",
     "psi{feature=f1}@60",
     "prediction_psi{role=active}@60",
+    "hit_rate{role=shadow}@300",
+    "markout{fills=real,horizon=1,role=active}@300",
     "equity{fills=real,role=active}@0",
     "pnl_after_costs{fills=paper,role=shadow}@session",
     "drawdown{fills=real,role=active}@promotion",
@@ -204,7 +207,8 @@ def test_a_statistic_takes_nothing_from_rows_of_another_stream():
     fold = HOUSE.fold1()
     said = fold.fold({"orders": tables["orders"]}, {}, END, idle=True)
     closed = {key for partial in said for pane in partial.closed for key in pane.pane.statistics}
-    fed = {source.key for source in sources(HOUSE.scope) if source.takes in ("orders", NEW_ORDERS)}
+    trades = {derived(0, horizon) for horizon in MARKOUTS.horizons_ns}
+    fed = {s.key for s in sources(HOUSE.scope) if s.takes in {"orders", NEW_ORDERS, *trades}}
     assert closed - {"order_joins"} == fed
 
 

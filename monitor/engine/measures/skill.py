@@ -11,7 +11,16 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.engine.family import Series, Value, estimate, nothing, seconds_text, sorted_labels
+from monitor.engine.family import (
+    Series,
+    Value,
+    counts_of,
+    estimate,
+    nothing,
+    ratio,
+    seconds_text,
+    sorted_labels,
+)
 from monitor.engine.memories.forward import SKIPPED, ForwardReturns, derived
 from monitor.engine.memory import Memory
 from monitor.engine.panes import Kind
@@ -20,7 +29,7 @@ from monitor.engine.scope import Batch, Scope, Source, plain, sampled
 from monitor.engine.skill_rules import Forward
 from monitor.stats.counts import Counts
 from monitor.stats.cross_section import LEAST_SYMBOLS, InstantSample, cross_section_correlation
-from monitor.stats.edges import BPS, disagreement_edges, net_edges
+from monitor.stats.edges import BPS, HITS, disagreement_edges, hits, net_edges
 from monitor.stats.estimate import Estimate, Status
 from monitor.stats.exact_sums import ExactSums
 from monitor.stats.information_coefficient import after_costs, information_coefficient, net_of_costs
@@ -52,6 +61,8 @@ def sources(scope: Scope) -> Iterator[Source]:
             yield Source(_key(role, horizon), derived(horizon), skill_sample(scope), feed, SKILL_EVERY_NS)
         edges = _feed_edge(scope, role, first)
         yield Source(f"edge/{role}", derived(first), plain(ExactSums, EDGE), edges, SKILL_EVERY_NS)
+        signs = _feed_hits(scope, role, first)
+        yield Source(f"hits/{role}", derived(first), plain(Counts, HITS), signs, SKILL_EVERY_NS)
         if scope.forward.symbols >= LEAST_SYMBOLS:
             sample, feed_instants = skill_sample(scope, InstantSample), _feed_instants(role, first)
             yield Source(f"instants/{role}", derived(first), sample, feed_instants, SKILL_EVERY_NS)
@@ -132,6 +143,16 @@ def _feed_edge(scope: Scope, role: str, horizon_ns: int) -> Callable[[ExactSums,
     def feed(statistic: ExactSums, batch: Batch) -> None:
         rows = batch.derived[derived(horizon_ns)]
         _add(statistic, net_edges(rows[f"value/{role}"], neutral, rows["return"], cost))
+
+    return feed
+
+
+def _feed_hits(scope: Scope, role: str, horizon_ns: int) -> Callable[[Counts, Batch], None]:
+    neutral = neutral_of(scope, role)
+
+    def feed(statistic: Counts, batch: Batch) -> None:
+        rows = batch.derived[derived(horizon_ns)]
+        statistic.update_all(hits(rows[f"value/{role}"], neutral, rows["return"]))
 
     return feed
 
@@ -288,6 +309,23 @@ def _net_edge(scope: Scope, forward: Forward, role: str) -> Value:
 
 
 net_edge = _by_role(_net_edge)
+
+
+def _hit_rate(scope: Scope, forward: Forward, role: str) -> Value:
+    key = f"hits/{role}"
+    hit = ratio(key, ("hit",), ("hit", "missed"))
+
+    def value(view: WindowView) -> Estimate:
+        found, counts = hit(view), counts_of(view, key)
+        if counts is None:
+            return found
+        extra = {"zeros": counts["zero"], "left_out": counts["left_out"]}
+        return _with_skipped(view, msgspec.structs.replace(found, extra=extra))
+
+    return value
+
+
+hit_rate = _by_role(_hit_rate)
 
 
 def disagreement_edge(scope: Scope) -> Series:
