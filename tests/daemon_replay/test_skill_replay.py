@@ -215,6 +215,11 @@ def test_metrics_on_returns_are_those_of_mids_after_the_lag(
     found = metrics[f"net_edge_bps{{role={role}}}@{window}"]
     assert (found["n"], found["value"]) == (len(edges), pytest.approx(edges.mean(), abs=1e-9))
     assert found["extra"]["breakeven_cost_bps"] == pytest.approx(edges.mean() + COST_BPS, abs=1e-9)
+    way = sign * np.sign(r)
+    found = metrics[f"hit_rate{{role={role}}}@{window}"]
+    assert (found["n"], found["value"]) == (np.count_nonzero(way), (way > 0).sum() / np.count_nonzero(way))
+    assert found["extra"]["zeros"] == (way == 0).sum() > 0
+    assert found["low"] < found["value"] < found["high"]
 
 
 @pytest.mark.parametrize("window", WINDOWS)
@@ -233,7 +238,7 @@ def test_a_kind_of_output_that_has_no_such_metric_says_so(report: dict[str, Any]
     none = {
         "rtn": ("accuracy", "auc", "brier", "ece_debiased", "confidence"),
         "prob": ("rmse", "sign_accuracy"),
-        "cls": ("ic", "net_edge_bps", "auc", "log_loss", "rmse"),
+        "cls": ("ic", "net_edge_bps", "hit_rate", "auc", "log_loss", "rmse"),
     }
     for deployment, names in none.items():
         for name in names:

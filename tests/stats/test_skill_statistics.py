@@ -22,7 +22,7 @@ from monitor.stats.calibration_curve import (
 )
 from monitor.stats.confusion import CELLS, RATIOS, confuse, f1_of
 from monitor.stats.counts import Counts
-from monitor.stats.edges import disagreement_edges, net_edges
+from monitor.stats.edges import disagreement_edges, hits, net_edges
 from monitor.stats.exact_sums import ExactSums
 from monitor.stats.information_coefficient import (
     after_costs,
@@ -335,6 +335,10 @@ def test_costs_work_against_the_prediction():
     assert after_costs(sample, 0.002, 0.5).pairs.b.tolist() == [0.008, 0.012, 0.01]
     edges = net_edges(np.array([0.6, 0.4, 0.5, math.nan]), 0.5, np.full(4, 0.01), 20.0)
     assert edges.tolist() == pytest.approx([80.0, -120.0])
+    prediction = np.array([0.6, 0.4, 0.5, 0.9, 0.9, math.nan])
+    move = np.array([0.01, 0.01, 0.01, 0.0, math.nan, 0.01])
+    assert hits(prediction, 0.5, move).tolist() == [1, 1, 2, 1]
+    assert hits(-prediction, -0.5, move).tolist() == [1, 1, 2, 1]
     one = disagreement_edges(
         np.array([1.0, -1.0, 0.0, math.nan]), np.array([-1.0, -1.0, 1.0, 1.0]), np.full(4, 0.01)
     )
