@@ -16,7 +16,17 @@ from monitor.policy import wording
 from monitor.policy.audit import AuditLog
 from monitor.policy.canonical import digest
 from monitor.policy.durations import SECOND
-from monitor.policy.evaluation import Episode, Phase, Reason, RuleState, evaluate, finite, reopen
+from monitor.policy.evaluation import (
+    Episode,
+    Phase,
+    Reading,
+    Reason,
+    RuleState,
+    evaluate,
+    finite,
+    read,
+    reopen,
+)
 from monitor.policy.events import TYPE_OF, Decision, EventType, event_id
 from monitor.policy.latches import Latches, Refusal, Transition
 from monitor.policy.rules import Action, NoData, Policy, Rule, Severity
@@ -96,6 +106,8 @@ class Docket:
     def evaluate(self, rule: Rule, seen: Seen) -> tuple[list[Decision], bool]:
         """Evaluate one rule: what it publishes, and whether the age of the decision mattered."""
         before = self._states[rule.key]
+        if self._schedule.opening(seen.at_ns) and read(rule, seen.estimate, seen.missing) is Reading.ABSENT:
+            return [], False
         state, reasons = evaluate(
             rule, before, seen.estimate, seen.at_ns, seen.missing, self._schedule.waking
         )

@@ -1,7 +1,8 @@
 """`Schedule`: when rules are due and when they sleep, by the grids and the calendar of the deployment.
 
 Outside the calendar time passes and rules sleep: none is evaluated, nothing is no data, counters and phases
-stay as they are, and no time counts towards `for` or `keep_firing_for`. A command works at any hour.
+stay as they are, and no time counts towards `for` or `keep_firing_for`. A command works at any hour. In the
+first minute after an opening rules judge the values that there are, and wait for the others.
 """
 
 from __future__ import annotations
@@ -9,8 +10,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from monitor.policy.durations import DAY
+from monitor.policy.durations import DAY, SECOND
 from monitor.policy.rules import Grids, Rule
+
+OPENING_NS = 60 * SECOND
+"""How long after an opening it is no news that there are no data yet."""
 
 
 class Calendar(Protocol):
@@ -40,6 +44,13 @@ class Schedule:
     def awake(self, at_ns: int) -> bool:
         """Whether rules are evaluated at the instant `at_ns`."""
         return self._calendar.session_at(at_ns - 1) is not None
+
+    def opening(self, at_ns: int) -> bool:
+        """Whether the calendar has just opened: windows are empty, marks are those of the last close."""
+        session = self._calendar.session_at(at_ns - 1)
+        if session is None or at_ns - session[0] > OPENING_NS:
+            return False
+        return self._calendar.session_at(session[0] - 1) is None
 
     def closes(self, at_ns: int) -> bool:
         """Whether `at_ns` is the instant at which a session is closed."""

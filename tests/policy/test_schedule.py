@@ -10,6 +10,7 @@ from policy_builders import BAD, GOOD, GRIDS, UNKNOWN, Order, S, constant, decid
 
 from monitor.event_time.calendar import ALWAYS, Calendar, Hours
 from monitor.event_time.timing import DAY_NS
+from monitor.policy import schedule
 from monitor.policy.durations import DAY
 from monitor.policy.evaluation import Phase
 from monitor.policy.rules import Action, Grids, NoData, Scope
@@ -84,7 +85,8 @@ def test_only_time_awake_counts_towards_a_duration(for_s, second):
     assert firing.since_ns == DAY_NS + second * S
 
 
-def test_halt_waits_for_time_awake():
+def test_halt_waits_for_time_awake(monkeypatch):
+    monkeypatch.setattr(schedule, "OPENING_NS", 0)
     of = rule(
         id="halt",
         subject="deployment",
@@ -97,6 +99,25 @@ def test_halt_waits_for_time_awake():
     assert watch(machine, {19: UNKNOWN, 20: UNKNOWN}) == []
     assert watch(machine, {11: UNKNOWN}, day=1) == []
     assert kinds(watch(machine, {12: UNKNOWN}, day=1)) == ["kill_switch/no_data"]
+
+
+def test_in_the_first_minute_after_an_opening_there_may_be_no_data_yet():
+    minutes = Calendar(UTC, Hours(HOUR, 2 * HOUR), range(7))
+    alert, limit = rule(id="soft", no_data=NoData.ALERT), rule(id="hard", schedule="tick")
+    machine = decider(alert, limit, calendar=minutes)
+    hour = 3_600
+    assert watch(machine, dict.fromkeys(range(hour, hour + 61), UNKNOWN)) == []
+    assert kinds(watch(machine, {hour + 61: UNKNOWN})) == ["alert/no_data"]
+    assert kinds(watch(machine, {hour + 1: BAD}, day=1)) == ["alert/resolved", "alert/firing", "alert/firing"]
+
+
+def test_where_sessions_meet_nothing_opens():
+    forex = Calendar(UTC, Hours(0, DAY_NS), range(5))
+    monday = 4 * DAY_NS
+    schedule = Schedule(GRIDS, forex)
+    assert schedule.opening(monday + S)
+    assert not schedule.opening(monday + DAY_NS + S)
+    assert not Schedule(GRIDS, ALWAYS).opening(DAY_NS + S)
 
 
 def test_a_command_works_and_silent_tasks_are_said_at_any_hour():
