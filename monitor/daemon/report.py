@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
@@ -114,8 +114,15 @@ def _counts(fold: DeploymentFold, streams: Sequence[str]) -> dict[str, int]:
     return out
 
 
+def _installed(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "none"
+
+
 def _platform() -> dict[str, str]:
-    """Bytes are promised on one platform: same wheels, same CPU features."""
+    """Bytes are promised on one platform: same wheels, same CPU features; sessions on the same calendars."""
     enabled = getattr(getattr(np, "_core", None), "_multiarray_umath", None)
     features = getattr(enabled, "__cpu_features__", {})
     return {
@@ -123,5 +130,6 @@ def _platform() -> dict[str, str]:
         "machine": platform.machine(),
         "numpy": np.__version__,
         "onnxruntime": version("onnxruntime"),
+        **{name: _installed(name) for name in ("tzdata", "exchange_calendars")},
         "cpu_features": " ".join(sorted(name for name, on in features.items() if on)),
     }
