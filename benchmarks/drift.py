@@ -8,13 +8,10 @@ an event at a time, does the least of the same: mean and variance, a histogram, 
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
-from statistics import median
-from typing import Any
 
 import numpy as np
-from decode import NAMES, ROWS, START, STEP_NS, WIDTH, Event, feature_events, only_decode
+from decode import NAMES, ROWS, START, STEP_NS, WIDTH, Event, feature_events, only_decode, seconds
 from numpy.typing import NDArray
 
 from monitor.engine.catalogue import Catalogue
@@ -30,20 +27,10 @@ from monitor.stats.reference import Reference, build_reference
 from monitor.wire.keys import hash64
 from monitor.wire.table import Table
 
-SIZE, REPEATS = 512, 7
+SIZE = 512
 PANES, PANE_NS, PANE_ROWS = 60, 60 * 10**9, 600
 EVALUATIONS, RIVER_ROWS = 50, 500
 DAYS, ROWS_A_DAY = 6, 14_400
-
-
-def seconds(work: Callable[[], Any]) -> float:
-    """Median CPU time over some repeats."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return median(times)
 
 
 def reference_of(rng: np.random.Generator) -> Reference:

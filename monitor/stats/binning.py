@@ -6,11 +6,12 @@ It knows edges only, not how drift is measured from the counts.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.stats.integer_counts import IntegerCounts
+from monitor.stats.integer_counts import IntegerCounts, stacked
 from monitor.stats.reference import Distribution
 
 _CELLS = 4096
@@ -52,7 +53,9 @@ class Binner:
         self._first_cell = np.arange(columns, dtype=np.int32) * np.int32(_CELLS + 1)
         self._first_place = np.arange(columns, dtype=np.int32) * np.int32(self.stride)
         self._next_edge = np.full(columns * self.stride, np.nan)
-        self._table = np.empty((columns, _CELLS + 1), np.int32)
+        # As small as may be, for the cache.
+        small = columns * self.stride <= np.iinfo(np.int16).max
+        self._table = np.empty((columns, _CELLS + 1), np.int16 if small else np.int32)
         self._steps = 0
         self._heavy: list[tuple[int, NDArray[np.float64]]] = []
         self._categorical = [(i, d) for i, d in enumerate(distributions) if d.kind == "categorical"]
@@ -76,13 +79,15 @@ class Binner:
     def __hash__(self) -> int:
         return hash((self.edges, self._categories))
 
-    def places(self, matrix: NDArray[np.float64]) -> NDArray[np.int32]:
+    def places(self, matrix: NDArray[np.float64]) -> NDArray[np.signedinteger[Any]]:
         """Place of each value of `matrix`, (n, columns) float64: `column * stride + bin`, missing values at
         `column * stride + stride - 1`."""
         if matrix.ndim != 2 or matrix.shape[1] != len(self.widths):
             raise ValueError(f"binning: a matrix of {len(self.widths)} columns is wanted, got {matrix.shape}")
         grid = _cells(matrix, self._origin, self._scale)
-        np.copyto(grid, float(_CELLS), where=np.isnan(grid))
+        if np.isnan(grid).any():
+            # Of NaN and a number it takes the number.
+            np.fmin(grid, float(_CELLS), out=grid)
         cells = grid.astype(np.int32)
         cells += self._first_cell
         places = self._table.take(cells)
@@ -100,7 +105,7 @@ class Binner:
             places[:, column] = bins + column * self.stride
         return places
 
-    def bins(self, matrix: NDArray[np.float64]) -> NDArray[np.int32]:
+    def bins(self, matrix: NDArray[np.float64]) -> NDArray[np.signedinteger[Any]]:
         """Bin of each value of `matrix`, (n, columns) float64; missing values have bin `stride - 1`."""
         return self.places(matrix) - self._first_place
 
@@ -121,9 +126,7 @@ def _cells(
     with np.errstate(over="ignore"):
         grid = values - origin
         grid *= scale
-    np.maximum(grid, 0.0, out=grid)
-    np.minimum(grid, _CELLS - 1.0, out=grid)
-    return grid
+    return np.clip(grid, 0.0, _CELLS - 1.0, out=grid)
 
 
 class BinCounts(IntegerCounts[Binner]):
@@ -166,6 +169,12 @@ class BinCounts(IntegerCounts[Binner]):
         """Counts of all columns by bin, (columns, stride); the last place is that of missing values."""
         cells = len(self.spec.widths) * self.spec.stride
         return self._vector[:cells].reshape(-1, self.spec.stride)
+
+    @staticmethod
+    def stacked(panes: Sequence[BinCounts]) -> NDArray[np.int64]:
+        """`columns` of at least one pane of one binner, (panes, columns, stride)."""
+        columns, stride = len(panes[0].spec.widths), panes[0].spec.stride
+        return stacked(panes)[:, : columns * stride].reshape(len(panes), columns, stride)
 
     def infinite(self, column: int) -> int:
         """Infinite values of one column; they are in its end bins too."""

@@ -17,6 +17,9 @@ SpecT = TypeVar("SpecT")
 
 _LONGEST_VARINT = 10
 
+_ABREAST = 16
+"""Rows that `by_column` takes as one: NumPy is slow on short rows."""
+
 
 def encode_counts(counts: NDArray[np.int64]) -> bytes:
     """Non-negative counts as LEB128 varints, runs of zeros folded.
@@ -147,3 +150,19 @@ class IntegerCounts(Generic[SpecT]):
 def stacked(statistics: Sequence[IntegerCounts[Any]]) -> NDArray[np.int64]:
     """The counts of at least one statistic of one specification, (statistics, places)."""
     return np.array([statistic._vector for statistic in statistics])
+
+
+def by_column(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """True ones by column, (n, columns) -> (columns,), of fewer than 4,096 rows; quicker than NumPy's count.
+
+    >>> by_column(np.arange(60).reshape(20, 3) % 2 == 0).tolist()
+    [10, 10, 10]
+    """
+    n, width = flags.shape
+    most = n - n % _ABREAST
+    rows = flags[:most].view(np.uint8).reshape(-1, _ABREAST * width)
+    sums = np.add.reduce(rows, axis=0, dtype=np.uint8)
+    total = sums.reshape(_ABREAST, width).sum(axis=0, dtype=np.int64)
+    if most < n:
+        total += np.count_nonzero(flags[most:], axis=0)
+    return np.asarray(total, np.int64)

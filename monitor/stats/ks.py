@@ -5,6 +5,8 @@ Knows nothing of how far it wanders by chance: that is `calibration`.
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -25,22 +27,45 @@ def binned_ks(
 
     Source: Kolmogorov (1933), Smirnov (1948); the bound follows from F and G rising.
     """
-    p, below_p = _shares(reference)
-    q, below_q = _shares(live)
-    right = below_q - below_p
-    distance = np.abs(right[:, :-1]).max(axis=1, initial=0.0)
+    return distance_and_bound(law_of(reference), law_of(live))
+
+
+class Law(NamedTuple):
+    """Rows of masses by bin as shares: of each bin, and of all bins `below` its right end, exactly 1 from the
+    last filled one on; and the mass `up_to` there. Each (rows, bins)."""
+
+    shares: NDArray[np.float64]
+    below: NDArray[np.float64]
+    up_to: NDArray[np.float64]
+
+
+def law_of(mass: NDArray[np.float64]) -> Law:
+    """The shares of masses by bin, missing values left out, (rows, bins)."""
+    up_to = np.cumsum(mass, axis=1)
+    total = np.where(up_to[:, -1:] > 0, up_to[:, -1:], 1.0)
+    return Law(mass / total, up_to / total, up_to)
+
+
+def distance(reference: Law, live: Law) -> NDArray[np.float64]:
+    """`D_b` of `binned_ks` alone."""
+    return _largest(live.below - reference.below)
+
+
+def distance_and_bound(reference: Law, live: Law) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """`binned_ks` of shares that are known."""
+    p, q = reference.shares, live.shares
+    right = live.below - reference.below
+    reached = _largest(right)
     left = np.zeros_like(right)
     left[:, 1:] = right[:, :-1]
     above = np.minimum(left + q, right + p).max(axis=1)
     below = np.minimum(p - left, q - right).max(axis=1)
-    return distance, np.minimum(1.0, np.maximum(distance, np.maximum(above, below)))
+    return reached, np.minimum(1.0, np.maximum(reached, np.maximum(above, below)))
 
 
-def _shares(mass: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Shares by bin, and of all bins up to each: exactly 1 from the last filled one on."""
-    up_to = np.cumsum(mass, axis=1)
-    total = np.where(up_to[:, -1:] > 0, up_to[:, -1:], 1.0)
-    return mass / total, up_to / total
+def _largest(apart: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Over the edges between bins."""
+    return np.asarray(np.abs(apart[:, :-1]).max(axis=1, initial=0.0), np.float64)
 
 
 def exact_ks(first: NDArray[np.float64], second: NDArray[np.float64]) -> float | None:

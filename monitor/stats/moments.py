@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.special import stdtrit
 
 from monitor.stats.estimate import Estimate, Status
-from monitor.stats.integer_counts import IntegerCounts, decode_counts, encode_counts, stacked
+from monitor.stats.integer_counts import IntegerCounts, by_column, decode_counts, encode_counts, stacked
 
 UNITS = 1 << 20
 """Fixed-point units in a standard deviation: a value is rounded by less than 5e-7 of it."""
@@ -27,6 +27,11 @@ MAX_BLOCKS = 16
 
 _CHUNK_VALUES = 32_768
 _BOUND = float(UNITS * CLIP_SIGMA)
+_CHUNK_ROWS = 1024
+_MARK_BITS = 40
+_MARK = 2.0**_MARK_BITS
+"""Put for a missing value: a chunk's sum is less than half of it without, and below 2^53 with all of them."""
+
 _PARTS = 4
 
 
@@ -80,7 +85,7 @@ class Moments(IntegerCounts[Scale]):
 
     def update(self, matrix: NDArray[np.float64]) -> None:
         """Take the rows of `matrix`, (n, columns) float64 with NaN = missing."""
-        rows = max(1, _CHUNK_VALUES // max(1, len(self.spec)))
+        rows = max(1, min(_CHUNK_ROWS, _CHUNK_VALUES // max(1, len(self.spec))))
         for start in range(0, len(matrix), rows):
             self._take(matrix[start : start + rows])
 
@@ -99,22 +104,25 @@ class Moments(IntegerCounts[Scale]):
         if not plain:
             self._set_aside(matrix, units)
         # Whole numbers, and partial sums of them below 2^53: exact in any order.
-        sums += np.einsum("ij->j", units).astype(np.int64)
+        total = np.einsum("ij->j", units).astype(np.int64)
+        if not plain:
+            missing = (total + (1 << _MARK_BITS - 1)) >> _MARK_BITS
+            counts -= missing
+            total -= missing << _MARK_BITS
+        sums += total
 
     def _set_aside(self, matrix: NDArray[np.float64], units: NDArray[np.float64]) -> None:
-        """Count what is missing, infinite or beyond the bound, and leave in `units` what counts of it."""
-        counts, _, clipped, infinite = self._parts
-        missing = np.isnan(matrix)
-        counts -= np.count_nonzero(missing, axis=0)
-        np.copyto(units, 0.0, where=missing)
-        if units.min() >= -_BOUND and units.max() <= _BOUND:
-            return
-        endless = np.isinf(matrix)
-        infinite += (ends := np.count_nonzero(endless, axis=0))
-        counts -= ends
-        np.copyto(units, 0.0, where=endless)
-        clipped += np.count_nonzero(np.abs(units) > _BOUND, axis=0)
-        np.clip(units, -_BOUND, _BOUND, out=units)
+        """Count what is infinite or beyond the bound; leave in `units` what counts, and marks for missing."""
+        if not (np.fmin.reduce(units, axis=None) >= -_BOUND and np.fmax.reduce(units, axis=None) <= _BOUND):
+            counts, _, clipped, infinite = self._parts
+            endless = np.isinf(matrix)
+            infinite += (ends := by_column(endless))
+            counts -= ends
+            np.copyto(units, 0.0, where=endless)
+            clipped += by_column(np.abs(units) > _BOUND)
+            np.clip(units, -_BOUND, _BOUND, out=units)
+        # Of NaN and a number it takes the number.
+        np.fmin(units, _MARK, out=units)
 
     @property
     def _parts(self) -> list[NDArray[np.int64]]:

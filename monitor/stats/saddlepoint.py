@@ -47,29 +47,38 @@ def tail(
 
 def _tail(w: NDArray[np.float64], x: NDArray[np.float64], dof: NDArray[np.float64]) -> NDArray[np.float64]:
     """`tail` for positive x and weights scaled to a largest of 1, so that s lies below 1/2."""
-    # Of the denominator: share of its weight, and its number; plain x where it is certain.
-    known = np.isinf(dof)
-    number = np.where(known, 1.0, dof)
-    share: NDArray[np.float64] = np.where(known, 0.0, x / number)
+    # Of the denominator: share of its weight; nothing where it is certain, and plain x.
+    share = x / dof
+    double_w, double_share = 2 * w, 2 * share
 
     def slopes(s: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        left = w / (1 - 2 * s[:, None] * w)
-        right = x / (1 + 2 * s * share)
-        return left.sum(axis=1) - right, 2 * (left * left).sum(axis=1) + 2 * right * right / number * ~known
+        left = w / (1 - s[:, None] * double_w)
+        right = x / (1 + s * double_share)
+        slope = np.add.reduce(left, axis=1) - right
+        left *= left
+        right *= right
+        return slope, 2 * np.add.reduce(left, axis=1) + 2 * right / dof
 
-    # K' rises through zero below s = 1/2. Of its largest weight alone it does so at the start here, to the
-    # right of s; from there Newton's steps fall to s, as K' is convex but for its small last term.
-    s = (x - 1) / (2 * (x + share))
+    # K' rises through zero below s = 1/2. To the right of s are the zeros of what lies below K': its largest
+    # weight alone, and all of the weight in one that is their mean, weighted by themselves (Jensen). From the
+    # nearer Newton's steps fall to s, as K' is convex but for its small last term.
+    total = w.sum(axis=1)
+    squares = (w * w).sum(axis=1)
+    s = np.minimum(
+        (x - 1) / (2 * (x + share)), (x - total) * total / (2 * (squares * x + total * total * share))
+    )
+    known = np.isinf(dof)
     low = np.where(known, -np.inf, -0.5 / np.where(known, 1.0, share))
     for _ in range(_STEPS):
         slope, curve = slopes(s)
         moved = s - slope / curve
-        moved = np.where(moved <= low, (s + low) / 2, np.where(moved >= 0.5, (s + 0.5) / 2, moved))
+        if np.logical_or.reduce((moved <= low) | (moved >= 0.5)):
+            moved = np.where(moved <= low, (s + low) / 2, np.where(moved >= 0.5, (s + 0.5) / 2, moved))
         change, s = np.abs(moved - s), moved
-        if np.all(change <= _CLOSE * (0.5 - s)):
+        if np.logical_and.reduce(change <= _CLOSE * (0.5 - s)):
             break
-    logs = -0.5 * special.log1p(-2 * s[:, None] * w).sum(axis=1)
-    logs -= np.where(known, s * x, 0.5 * number * special.log1p(2 * s * share))
+    logs = -0.5 * special.log1p(-s[:, None] * double_w).sum(axis=1)
+    logs -= np.where(known, s * x, 0.5 * np.where(known, 0.0, dof) * special.log1p(s * double_share))
     _, curve = slopes(s)
     w_hat = np.sign(s) * np.sqrt(np.maximum(0.0, -2 * logs))
     u_hat = s * np.sqrt(curve)
@@ -77,8 +86,9 @@ def _tail(w: NDArray[np.float64], x: NDArray[np.float64], dof: NDArray[np.float6
     safe_w, safe_u = np.where(near, 1.0, w_hat), np.where(near, 1.0, u_hat)
     # Not by `np.exp`, whose last bits depend on the processor.
     density = special.exp2(-0.5 * w_hat * w_hat / math.log(2)) / math.sqrt(2 * math.pi)
-    far = special.ndtr(-w_hat) + density * (1 / safe_u - 1 / safe_w)
-    variance = 2 * (w * w).sum(axis=1) + 2 * x * share
-    third = 8 * (w**3).sum(axis=1) - 8 * x * share * share
-    middle = 0.5 - third / (6 * math.sqrt(2 * math.pi) * variance**1.5)
-    return np.asarray(np.clip(np.where(near, middle, far), 0.0, 1.0), np.float64)
+    answer = special.ndtr(-w_hat) + density * (1 / safe_u - 1 / safe_w)
+    if near.any():
+        variance = 2 * squares + 2 * x * share
+        third = 8 * (w**3).sum(axis=1) - 8 * x * share * share
+        answer = np.where(near, 0.5 - third / (6 * math.sqrt(2 * math.pi) * variance**1.5), answer)
+    return np.asarray(np.minimum(np.maximum(answer, 0.0), 1.0), np.float64)

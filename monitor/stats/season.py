@@ -31,12 +31,12 @@ def slot_seconds(spans_ns: Sequence[tuple[int, int]]) -> NDArray[np.float64]:
     >>> [round(s) for s in (*hour[:4], hour[-1])]
     [1575, 1575, 225, 0, 225]
     """
-    seconds = np.empty((len(spans_ns), SLOTS))
-    for row, (begin, end) in enumerate(spans_ns):
-        days, rest = divmod(end - begin, DAY_NS)
-        seconds[row] = _on_slots(begin % DAY_NS, rest)
-        if days:
-            seconds[row] += days * (SLOT_NS / 1e9)
+    if not spans_ns:
+        return np.zeros((0, SLOTS))
+    rows = [_on_slots(begin % DAY_NS, (end - begin) % DAY_NS) for begin, end in spans_ns]
+    seconds = np.concatenate(rows).reshape(-1, SLOTS)
+    if any(end - begin >= DAY_NS for begin, end in spans_ns):
+        seconds += np.array([[(end - begin) // DAY_NS] for begin, end in spans_ns]) * (SLOT_NS / 1e9)
     return seconds
 
 

@@ -38,6 +38,13 @@ def test_equal_weights_give_chi_square_and_with_finite_blocks_f(k, error, p):
     assert one([0.2] * k, 0.2 * k * stats.f.isf(p, k, 300), 300) == pytest.approx(p, rel=1.1 * error)
 
 
+@pytest.mark.parametrize("k", [5, 15])
+@pytest.mark.parametrize("p", [1e-6, 1e-3, 0.05])
+def test_what_is_nearly_certain_is_as_exact_as_what_is_rare(k, p):
+    assert 1 - one([3.7] * k, 3.7 * stats.chi2.ppf(p, k)) == pytest.approx(p, rel=0.03)
+    assert 1 - one([0.2] * k, 0.2 * k * stats.f.ppf(p, k, 300), 300) == pytest.approx(p, rel=0.03)
+
+
 @pytest.mark.parametrize("dof", [np.inf, 2_520, 60])
 @pytest.mark.parametrize("x", [300, 600, 1_500, 3_000, 5_000])
 def test_weights_that_fall_as_those_of_ar1_do_agree_with_numerical_inversion(x, dof):

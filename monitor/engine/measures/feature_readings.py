@@ -52,15 +52,12 @@ class Features:
 
     def counted(self, panes: list[BinCounts]) -> Counted:
         """Counts of the panes that have any."""
-        columns = [pane.columns() for pane in panes]
-        live = columns[0].copy()
-        for more in columns[1:]:
-            live += more
-        missing = np.array([pane[:, -1] for pane in columns])
+        by_pane = BinCounts.stacked(panes)
+        missing = by_pane[:, :, -1]
         unseen = np.zeros_like(missing)
         for place, bin_ in self._unseen.items():
-            unseen[:, place] = [pane[place, bin_] for pane in columns]
-        return Counted(live, np.array([pane[0] for pane in columns]).sum(axis=1), missing, unseen)
+            unseen[:, place] = by_pane[:, place, bin_]
+        return Counted(by_pane.sum(axis=0), by_pane[:, 0].sum(axis=1), missing, unseen)
 
     def readings(self, view: WindowView) -> list[DriftReading] | None:
         """Drift by feature; None without a row."""
@@ -130,11 +127,13 @@ def read_window(
     reader: DriftReader, view: WindowView, key: str, live: NDArray[np.int64], rows: NDArray[np.int64]
 ) -> list[DriftReading]:
     """Readings of a window, from counts (columns, bins) and the rows of each pane that has `key`."""
-    spans = []
+    filled = view.filled_ns
     ends = (*view.starts[1:], view.to_ns)
-    for pane, start, end in zip(view.panes, view.starts, ends, strict=True):
-        if key in pane.statistics:
-            spans.append((max(start, min(view.filled_ns, end)), min(start + pane.length_ns, end)))
+    spans = [
+        (start if start >= filled else min(filled, end), min(start + pane.length_ns, end))
+        for pane, start, end in zip(view.panes, view.starts, ends, strict=True)
+        if key in pane.statistics
+    ]
     return reader.read(live, spans, rows.tolist())
 
 
@@ -165,14 +164,17 @@ def of_present(reading: DriftReading, present: int, found: dict[str, Estimate]) 
 
     `ks` has `method` and `upper`: the true distance lies between it and `upper` for certain.
     """
+    ks, p_value = found["ks"], found["ks_p_value"]
+    if ks.status is Status.NOT_APPLICABLE:
+        return found
     enough = present >= reading.n_needed and present > 0
-    for name in ("ks", "ks_p_value"):
-        said = found[name]
-        if said.status is Status.NOT_APPLICABLE:
-            continue
-        value, status = (said.value, said.status) if enough else (None, Status.INSUFFICIENT)
-        extra = {key: value for key, value in said.extra.items() if key != "ks_upper_bound"}
-        if name == "ks":
-            extra |= {"method": "binned", "upper": reading.ks_bound if enough else None}
-        found[name] = msgspec.structs.replace(said, value=value, status=status, n=present, extra=extra)
+    extra = {**ks.extra, "method": "binned", "upper": reading.ks_bound if enough else None}
+    del extra["ks_upper_bound"]
+    if enough:
+        found["ks"] = msgspec.structs.replace(ks, n=present, extra=extra)
+        found["ks_p_value"] = msgspec.structs.replace(p_value, n=present)
+    else:
+        missing = {"value": None, "status": Status.INSUFFICIENT, "n": present}
+        found["ks"] = msgspec.structs.replace(ks, **missing, extra=extra)
+        found["ks_p_value"] = msgspec.structs.replace(p_value, **missing)
     return found

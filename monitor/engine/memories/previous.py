@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.engine.memories.runs import Runs, filled
+from monitor.engine.memories.runs import Runs, fill
 from monitor.engine.scope import Batch
 from monitor.errors import StateError
+from monitor.stats.integer_counts import by_column
 from monitor.stats.staleness import Staleness
 from monitor.wire.table import Table
 
@@ -91,21 +92,27 @@ class Previous:
             # Radix sort is for short integers only; codes of symbols hardly ever pass 65,535.
             codes = symbols.astype(np.uint16) if symbols.max() < 1 << 16 else symbols
             order = np.argsort(codes, kind="stable")
-            x, keys, t, codes = x.take(order, axis=0), keys[order], t[order], codes[order]
-            starts = np.concatenate(([0], np.flatnonzero(codes[1:] != codes[:-1]) + 1))
+            x, t, codes = x.take(order, axis=0), t[order], codes[order]
+            leads = np.ones(n, np.bool_)
+            np.not_equal(codes[1:], codes[:-1], out=leads[1:])
+            starts = np.flatnonzero(leads)
             arrival = order[starts]
-        ends = np.concatenate((starts[1:], [n])) - 1
-        slots = self._slots_of(keys[starts].tolist(), t[starts], arrival)
+        ends = np.append(starts[1:], n) - 1
+        slots = self._slots_of(keys[arrival].tolist(), t[starts], arrival)
         before = self._values[slots]
         counts = np.zeros((len(Staleness.PARTS), self._width), np.int64)
         present, compared, frozen, old, young = counts
         present[:] = n
-        changed = t[ends][:, None]
+        was = self._changed[slots]
+        changed = np.empty_like(was)
+        changed[:] = t[ends][:, None]
         nulls = missing if (missing := np.isnan(x)).any() else None
         if nulls is not None:
-            x, final = filled(x, nulls, starts, ends, before)
-            present -= _by_column(nulls)
-            changed = np.where(nulls.ravel()[final], self._changed[slots], t[final // self._width])
+            # Not in the rows themselves, where one symbol needed no sorting.
+            x = x if x.base is None else x.copy()
+            hollow, source = fill(x, nulls, starts, ends, before)
+            present -= by_column(nulls)
+            changed[hollow] = np.where(nulls.ravel()[source], was[hollow], t[source // self._width])
         same = np.empty(x.shape, np.bool_)
         np.equal(x[1:], x[:-1], out=same[1:])
         same[starts] = x[starts] == before
@@ -115,21 +122,19 @@ class Previous:
             compared -= np.count_nonzero(unknown & ~np.isnan(last), axis=0)
         if nulls is not None:
             same &= ~nulls
-        if (lost := slots == _NOWHERE).any():
+        if slots.min() == _NOWHERE:
+            lost = slots == _NOWHERE
             # Were they compared with each other, it would hang on which rows came together.
             rows = np.repeat(lost, ends - starts + 1)
             same[rows] = False
             compared += np.count_nonzero(~np.isnan(last[lost]), axis=0)
             compared -= np.count_nonzero(rows) if nulls is None else np.count_nonzero(~nulls[rows], axis=0)
         if same.any():
-            still = np.flatnonzero(same.any(axis=0))
-            same = same[:, still]
-            frozen[still] = _by_column(same)
-            was = self._changed[slots][:, still]
-            runs = Runs(same, None if nulls is None else nulls[:, still], starts, t, was)
+            frozen[:] = by_column(same)
+            still = np.flatnonzero(frozen)
+            runs = Runs(same[:, still], None if nulls is None else nulls[:, still], starts, t, was[:, still])
             old[still], young[still] = runs.ages()
-            changed = np.broadcast_to(changed, last.shape).copy()
-            changed[:, still] = runs.changed(ends, changed[:, still])
+            changed[:, still] = runs.changed(ends)
         self._values[slots], self._changed[slots], self._seen[slots] = last, changed, t[ends]
         self._values[_NOWHERE] = np.nan
         return counts.ravel()
@@ -142,9 +147,10 @@ class Previous:
         Where there is no room for all, those that came first have it.
         """
         known = self._slots
-        slots = np.array([known.get(key, _NOWHERE) for key in keys])
-        if (slots == _NOWHERE).any():
+        places = [known.get(key, _NOWHERE) for key in keys]
+        if _NOWHERE in places:
             return self._with_new(keys, t, arrival)
+        slots = np.array(places)
         late = _forgotten(self._seen[slots], t)
         if late.any():
             self._values[slots[late]] = np.nan
@@ -230,9 +236,3 @@ class Previous:
 def _forgotten(seen: Any, now: Any) -> Any:
     """Whether what was last seen then is forgotten by now."""
     return now // HOUR_NS - seen // HOUR_NS > FORGOTTEN_HOURS
-
-
-def _by_column(flags: NDArray[np.bool_]) -> NDArray[np.int64]:
-    """True ones by column, of fewer than 65,536 rows."""
-    total: NDArray[np.int64] = np.add.reduce(flags.view(np.uint8), axis=0, dtype=np.uint16).astype(np.int64)
-    return total
