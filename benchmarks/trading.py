@@ -8,13 +8,11 @@ applied to the ledger, with and without its decode.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from decimal import Decimal
-from statistics import median
 
 import msgspec
 import numpy as np
+from decode import seconds
 
 from monitor.trading.books import BookRules, BookSet
 from monitor.trading.ledger import LedgerRules
@@ -23,7 +21,7 @@ from monitor.trading.paper import PaperRules
 from monitor.trading.units import InstrumentUnits
 from monitor.wire.messages import ExecutionReport, Served
 
-ROWS, SLICE, SYMBOLS, REPEATS = 51_200, 512, 20, 7
+ROWS, SLICE, SYMBOLS = 51_200, 512, 20
 START, STEP_NS = 1_700_000_000_000_000_000, 2_000_000
 ROLES = ("active", "shadow")
 FLIP_FEE = Decimal("0.04")
@@ -42,16 +40,6 @@ class Event(msgspec.Struct):
     bid: float
     ask: float
     served: Served
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Median CPU time of some repeats."""
-    times = []
-    for _ in range(REPEATS):
-        start = time.process_time()
-        work()
-        times.append(time.process_time() - start)
-    return median(times)
 
 
 def feature_events(rng: np.random.Generator) -> list[bytes]:
