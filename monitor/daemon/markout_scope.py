@@ -9,8 +9,11 @@ from monitor.settings.deployment import Deployment
 from monitor.trading.markout import BPS
 
 
-def markout_rules_of(settings: Settings, deployment: Deployment) -> MarkoutRules:
-    """Mids as of the configured times after a trade; weights only where all notional is in one currency."""
+def markout_rules_of(settings: Settings, deployment: Deployment) -> MarkoutRules | None:
+    """Mids as of the configured times after a trade, None where none is; weights only where all notional is
+    in one currency."""
+    if not deployment.markouts.horizons_ns:
+        return None
     instruments = settings.instruments
     currencies = {instrument.currency for instrument in instruments.listed.values()}
     if instruments.open:

@@ -190,8 +190,9 @@ class MarkoutSettings(Section):
     """After which times trades of all books are held against the mid."""
 
     horizons_ns: Annotated[tuple[PositiveDuration, ...], AfterValidator(_horizons)] = Field(
-        default=(SECOND, 5 * SECOND, 30 * SECOND, 5 * MINUTE), alias="horizons", min_length=1
+        default=(SECOND, 5 * SECOND, 30 * SECOND, 5 * MINUTE), alias="horizons"
     )
+    """None: there are no markouts."""
     limit: Whole = Field(default=4_000, ge=1)
     """Trades that wait for their mids, shared out to instruments and books: beyond, the first ones of each
     slot of time are taken, and the others counted. About 70 bytes of state each."""
