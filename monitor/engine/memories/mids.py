@@ -91,17 +91,20 @@ class Mids:
         symbols, eff, mid = quotes
         if not len(symbols):
             return
-        keys, place = np.unique(symbols[::-1], return_index=True)
-        last = len(symbols) - 1 - place
-        new = keys[~np.isin(keys, self._keys)]
-        if len(new):
+        place = np.searchsorted(self._keys, symbols)
+        known = place < len(self._keys)
+        known[known] = self._keys[place[known]] == symbols[known]
+        if not known.all():
+            new = np.unique(symbols[~known])
             where = np.searchsorted(self._keys, new)
             self._keys = np.insert(self._keys, where, new)
             self._eff = np.insert(self._eff, where, 0)
             self._mid = np.insert(self._mid, where, np.nan)
-        place = np.searchsorted(self._keys, keys)
-        self._eff[place], self._mid[place] = eff[last], mid[last]
-        self._dirty.update((keys % np.uint64(SHARDS)).tolist())
+            place = np.searchsorted(self._keys, symbols)
+        # Of places that come again the last value stays.
+        self._eff[place], self._mid[place] = eff, mid
+        quoted = self._keys[np.flatnonzero(np.bincount(place))]
+        self._dirty.update((quoted % np.uint64(SHARDS)).tolist())
 
     def forget(self, until: int) -> None:
         """Time has passed to `until`: drop symbols that are gone."""
