@@ -27,13 +27,15 @@ _FEES = ("0", "1.25", "-0.3", "-0.000000000000000001", "0.123456789012345678", "
 ACCOUNTS = (None, "a", "b")
 
 
-def random_instruments(rng: random.Random, n: int) -> list[InstrumentUnits]:
+def random_instruments(
+    rng: random.Random, n: int, currencies: Sequence[str] = _CURRENCIES
+) -> list[InstrumentUnits]:
     """Ticks, lots, multipliers and currencies of all sorts."""
     found: list[InstrumentUnits] = []
     while len(found) < n:
         tick, lot, multiplier = (Decimal(rng.choice(each)) for each in (_TICKS, _LOTS, _MULTIPLIERS))
         try:
-            units = InstrumentUnits.of(f"S{len(found)}/X", tick, lot, multiplier, rng.choice(_CURRENCIES))
+            units = InstrumentUnits.of(f"S{len(found)}/X", tick, lot, multiplier, rng.choice(currencies))
         except ValueError:
             continue
         found.append(units)
@@ -63,12 +65,22 @@ class ReportStream:
 
 
 class Venue:
-    """Makes reports. It knows what it holds, so that many fills close or turn a position exactly."""
+    """Makes reports. It knows what it holds, so that many fills close or turn a position exactly. `level`:
+    where prices begin, in ticks."""
 
-    def __init__(self, rng: random.Random, instruments: Sequence[InstrumentUnits], gap_ns: int) -> None:
+    def __init__(
+        self,
+        rng: random.Random,
+        instruments: Sequence[InstrumentUnits],
+        gap_ns: int,
+        level: int | None = None,
+        fee_currencies: Sequence[str | None] = (None, *_CURRENCIES, "BNB"),
+    ) -> None:
+        self._fee_currencies = fee_currencies
         self._rng, self.instruments, self._gap_ns = rng, instruments, gap_ns
         self._held = dict.fromkeys((units.symbol for units in instruments), 0)
-        self._level = {units.symbol: rng.choice([20, 5_000, 6_500_000]) for units in instruments}
+        levels = [20, 5_000, 6_500_000] if level is None else [level]
+        self._level = {units.symbol: rng.choice(levels) for units in instruments}
         self._named: Counter[tuple[str | None, str]] = Counter()
 
     def stream(self, n: int) -> ReportStream:
@@ -144,7 +156,7 @@ class Venue:
             last_quantity=abs(lots) * units.lot_size,
             last_price=self._price(units),
             fee=None if fee is None else Decimal(fee),
-            fee_currency=None if fee is None else rng.choice([None, *_CURRENCIES, "BNB"]),
+            fee_currency=None if fee is None else rng.choice(self._fee_currencies),
             account=account,
             strategy=STRATEGY,
         )

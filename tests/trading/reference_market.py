@@ -1,0 +1,201 @@
+"""Marks and the paper broker by their definitions: row by row, in fractions of whole units."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+
+from monitor.trading.units import InstrumentUnits
+
+MS = 1_000_000
+BPS = Fraction(1, 10_000)
+UNIT = Fraction(1, 10**18)
+NOTHING = Fraction(0)
+
+
+@dataclass(frozen=True)
+class Quote:
+    """What one may trade at; `bare`: a price without bid and ask stands for both."""
+
+    bid: Fraction
+    ask: Fraction
+    bare: bool
+
+    @property
+    def mid(self) -> Fraction:
+        return (self.bid + self.ask) / 2
+
+
+def quote_of(
+    units: InstrumentUnits, bid: float | None, ask: float | None, price: float | None
+) -> Quote | None:
+    """Bid and ask to the nearest tick, a price alone to the nearest half-tick; None where one side misses."""
+    tick = Fraction(units.tick_size)
+    if bid is None and ask is None:
+        if price is None:
+            return None
+        last = round(Fraction(price) / tick * 2) * tick / 2
+        return Quote(last, last, bare=True)
+    if bid is None or ask is None:
+        return None
+    return Quote(*(round(Fraction(side) / tick) * tick for side in (bid, ask)), bare=False)
+
+
+@dataclass
+class Mark:
+    """The mark of a symbol, and a jump that does not count yet."""
+
+    value: Fraction | None = None
+    ts_ns: int = 0
+    jump: Fraction | None = None
+    jump_ts_ns: int = 0
+    since_ns: int = 0
+    quotes: int = 0
+
+
+@dataclass
+class ReferenceMarks:
+    """Mids of uncrossed quotes within the spread; a jump beyond the band counts when it has stood for three
+    quotes and 500 ms, or an execution confirms it."""
+
+    instruments: Sequence[InstrumentUnits]
+    band_bps: Fraction = Fraction(50)
+    max_spread_bps: Fraction = Fraction(20)
+    marks: dict[str, Mark] = field(default_factory=lambda: defaultdict(Mark))
+
+    def quote(self, symbol: str, ts_ns: int, quote: Quote | None) -> bool:
+        """Fold a row; whether it renewed the mark, so that one may trade on it."""
+        if quote is None or quote.bid > quote.ask:
+            return False
+        mid, mark = quote.mid, self.marks[symbol]
+        if quote.ask - quote.bid > self.max_spread_bps * BPS * abs(mid):
+            return False
+        if mark.value is not None and self._beyond(mid, mark.value):
+            if mark.jump is None or self._beyond(mid, mark.jump):
+                mark.since_ns, mark.quotes = ts_ns, 0
+            mark.jump, mark.jump_ts_ns = mid, ts_ns
+            mark.quotes += 1
+            if mark.quotes < 3 or ts_ns - mark.since_ns < 500 * MS:
+                return False
+        mark.value, mark.ts_ns, mark.jump = mid, ts_ns, None
+        return True
+
+    def fill(self, symbol: str, price: Fraction) -> None:
+        """An execution at a price, which is read to the nearest half-tick."""
+        mark = self.marks[symbol]
+        half = next(Fraction(u.tick_size) for u in self.instruments if u.symbol == symbol) / 2
+        if mark.jump is not None and not self._beyond(round(price / half) * half, mark.jump):
+            mark.value, mark.ts_ns, mark.jump = mark.jump, mark.jump_ts_ns, None
+
+    def _beyond(self, price: Fraction, level: Fraction) -> bool:
+        return abs(price - level) > self.band_bps * BPS * abs(level)
+
+
+@dataclass(frozen=True)
+class Broker:
+    """Rules of the paper broker. `target`: sign or linear (then with a scale); no caps."""
+
+    quantity: Fraction
+    target: str = "sign"
+    threshold: float = 0.0
+    scale: float = 1.0
+    holding_ns: int = 1_000 * MS
+    latency_ns: int = 50 * MS
+    half_spread_bps: Fraction = NOTHING
+    slippage_bps: Fraction = NOTHING
+    fee_bps: Fraction = NOTHING
+
+    def wish(self, prediction: float, units: InstrumentUnits) -> Fraction:
+        """The position that a prediction wants."""
+        if abs(prediction) <= self.threshold:
+            return NOTHING
+        part = math.copysign(1.0, prediction)
+        if self.target == "linear":
+            part = max(-1.0, min(1.0, prediction / self.scale))
+        lot = Fraction(units.lot_size)
+        return round(Fraction(part) * self.quantity / lot) * lot
+
+
+@dataclass
+class Account:
+    """One symbol of a paper book. `order`: (position that was decided on, when it reaches the market)."""
+
+    quantity: Fraction = NOTHING
+    order: tuple[Fraction, int] | None = None
+    free_ns: int = 0
+
+
+@dataclass
+class ReferencePaper:
+    """A paper book: a decision is any prediction that wants another position than was last ordered, or is
+    held, once the holding time has passed and no order is on its way."""
+
+    instruments: Sequence[InstrumentUnits]
+    broker: Broker
+    accounts: dict[str, Account] = field(default_factory=lambda: defaultdict(Account))
+    cash: dict[str, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
+    fees: dict[str, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
+    traded: dict[str, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
+    trades: int = 0
+
+    def __post_init__(self) -> None:
+        self.units = {units.symbol: units for units in self.instruments}
+
+    def row(self, symbol: str, ts_ns: int, quote: Quote | None, prediction: float | None) -> None:
+        """Fold a row: `quote` where one may trade on it. It fills what is due, then decides; an order without
+        latency may fill on the row that places it, unless the row filled another."""
+        account, units = self.accounts[symbol], self.units[symbol]
+        filled = self._fill(account, units, ts_ns, quote)
+        if prediction is None or ts_ns < account.free_ns:
+            return
+        wish = self.broker.wish(prediction, units)
+        if account.order is not None:
+            last, due_ns = account.order
+            if ts_ns < due_ns or wish == last:
+                return
+            account.order = None
+        if wish != account.quantity:
+            account.order = wish, ts_ns + self.broker.latency_ns
+            if not filled:
+                self._fill(account, units, ts_ns, quote)
+
+    def _fill(self, account: Account, units: InstrumentUnits, ts_ns: int, quote: Quote | None) -> bool:
+        if account.order is None or quote is None or ts_ns < account.order[1]:
+            return False
+        lots, account.order = account.order[0] - account.quantity, None
+        paid = lots * (quote.ask if lots > 0 else quote.bid) * Fraction(units.multiplier)
+        if quote.bare:
+            paid += against_us(abs(paid) * self.broker.half_spread_bps * BPS)
+        paid += against_us(abs(paid) * self.broker.slippage_bps * BPS)
+        fee = against_us(abs(paid) * self.broker.fee_bps * BPS)
+        account.quantity += lots
+        account.free_ns = ts_ns + self.broker.holding_ns
+        self.cash[units.currency] -= paid + fee
+        self.fees[units.currency] += fee
+        self.traded[units.currency] += abs(paid)
+        self.trades += 1
+        return True
+
+    @property
+    def positions(self) -> dict[str, Fraction]:
+        """What is held."""
+        return {symbol: account.quantity for symbol, account in self.accounts.items() if account.quantity}
+
+
+def against_us(cost: Fraction) -> Fraction:
+    """A cost, rounded up to a money unit."""
+    return math.ceil(cost / UNIT) * UNIT
+
+
+def decimal_text(amount: Fraction) -> str:
+    """Exact decimal text: no exponent, no trailing zeros."""
+    places = 0
+    while (amount * 10**places).denominator != 1:
+        places += 1
+        assert places <= 40, f"{amount} has no end"
+    digits = str(abs(int(amount * 10**places))).rjust(places + 1, "0")
+    text = f"{digits[:-places]}.{digits[-places:]}" if places else digits
+    return f"-{text}" if amount < 0 else text
