@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from monitor.cli.configuration import BAD_CONFIGURATION, examine_configuration, known_metrics, show_problems
+from monitor.daemon.paper_scope import paper_problems
 from monitor.daemon.references import never_judged, unfit
 from monitor.daemon.sequence_scope import sequence_problems
 from monitor.daemon.skill_scope import sentences, skill_problems, unmeasurable
@@ -22,6 +23,7 @@ from monitor.settings.configuration import Settings
 from monitor.settings.deployment import Deployment, ModelSettings
 from monitor.settings.digest import config_sha256, policy_sha256, schema_content
 from monitor.settings.loading import Examined
+from monitor.settings.paper import PaperSettings
 from monitor.settings.parts import Parts, deployment_parts, deployments_of, shared_parts, valid_rules
 from monitor.settings.rules import RuleSettings
 from monitor.settings.sections import TopicSettings
@@ -110,6 +112,11 @@ class _Files:
             for position, rule in rules.items():
                 for message, remedy in _beyond_reference(rule, reference, models):
                     self._problem(f"{at}.policy.rules[{position}].labels", message, remedy)
+        paper: PaperSettings | None = parts.get("paper")
+        if paper is not None and (path is None) == (reference is None):
+            sha256 = {role: model.artifact.sha256 for role, model in _running(models).items()}
+            for problem in paper_problems(paper, sha256, reference):
+                self._found(at, problem)
         if "active" in models:
             running = {key: model.artifact.sha256 for key, model in models.items() if key != "previous"}
             # How long predictions remember is known of all models, or not at all.
@@ -132,11 +139,7 @@ class _Files:
     def _check_outputs(self, at: str, rules: Mapping[int, RuleSettings], models: Mapping[str, Model]) -> None:
         topics: TopicSettings | None = self._shared.get("topics")
         streams = INPUTS if topics is None else tuple(topics.by_stream())
-        kinds = {
-            key.removeprefix(_SHADOW): model.manifest.kind
-            for key, model in models.items()
-            if key != "previous"
-        }
+        kinds = {role: model.manifest.kind for role, model in _running(models).items()}
         for position, rule in rules.items():
             wrong = unmeasurable(rule.metric, rule.labels, kinds, streams)
             if wrong is not None:
@@ -172,6 +175,11 @@ def _artifacts(written: Mapping[str, Any], context: dict[str, Any]) -> dict[str,
         alone = Parts(ModelSettings, {"shadows": {role: path}}, context)
         found[f"{_SHADOW}{role}"] = (alone.get("shadows") or {}).get(role)
     return found
+
+
+def _running(models: Mapping[str, Model]) -> dict[str, Model]:
+    """Models that score, by role."""
+    return {key.removeprefix(_SHADOW): model for key, model in models.items() if key != "previous"}
 
 
 def _model_key(role: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+from monitor.daemon.paper_scope import paper_rules_of, targets_of
 from monitor.engine.catalogue import Catalogue, memories
 from monitor.engine.deployment import DeploymentFold
 from monitor.engine.equity import EquitySequences
@@ -21,7 +22,6 @@ from monitor.settings.deployment import Deployment
 from monitor.trading.books import BookRules, BookSet, book_key
 from monitor.trading.ledger import LedgerRules
 from monitor.trading.marks import MarkRules
-from monitor.trading.paper import PaperRules
 from monitor.trading.units import InstrumentUnits, money_of
 
 
@@ -49,6 +49,8 @@ class Deployed:
     subjects: Subjects
     models: Mapping[str, Model]
     listed: Callable[[int], Sequence[InstrumentUnits]]
+    volume: int | None = None
+    """Place in the feature space of what caps the participation of the paper broker."""
 
     @property
     def books(self) -> tuple[str, ...]:
@@ -57,18 +59,12 @@ class Deployed:
 
     def task_fold(self, task: int, partition: int) -> TaskFold:
         """A fresh fold 1 for a task whose rows lie in `partition`."""
-        books, paper = self.settings.books, self.settings.paper
+        books, paper, scope = self.settings.books, self.settings.paper, self.scope
         rules = BookRules(
             LedgerRules(start_flat=books.start_flat, exec_horizon_ns=books.exec_horizon_ns),
             MarkRules(books.mark_band_bps, books.max_spread_bps),
-            PaperRules(
-                paper.quantity,
-                paper.threshold,
-                paper.holding_ns,
-                paper.latency_ns,
-                paper.slippage_bps,
-                paper.fee_bps,
-            ),
+            paper_rules_of(paper),
+            targets_of(paper, scope.kinds, scope.artifacts, scope.reference),
         )
         return TaskFold(
             self.name,
@@ -77,8 +73,8 @@ class Deployed:
             self.digest,
             self.grid,
             self.sources,
-            tuple(memories(self.scope)),
-            TaskBooks(BookSet((), self.scope.roles, rules), self.scope.mine, self.listed),
+            tuple(memories(scope)),
+            TaskBooks(BookSet((), scope.roles, rules), scope.mine, self.listed, volume=self.volume),
         )
 
     def deployment_fold(self) -> DeploymentFold:

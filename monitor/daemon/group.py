@@ -16,6 +16,7 @@ import orjson
 
 from monitor.daemon.deployed import Deployed
 from monitor.daemon.markout_scope import markout_rules_of
+from monitor.daemon.paper_scope import paper_problems
 from monitor.daemon.policy_scope import policy_of, policy_problems
 from monitor.daemon.references import unfit
 from monitor.daemon.sequence_scope import sequence_problems, sequence_rules_of
@@ -172,6 +173,9 @@ class Group:
                 if kinds.setdefault(name, distribution.kind) != distribution.kind:
                     message = f"feature {name!r} is {distribution.kind}, in another reference {kinds[name]}."
                     self._wrong(f"deployments.{deployment}.reference", message, "Make both from one schema.")
+        for section in self.settings.deployments.values():
+            if section.paper.participation is not None:
+                names.setdefault(section.paper.participation.volume)
         schemas: dict[int, tuple[str, ...]] = {}
         for path in self.settings.feature_schemas:
             try:
@@ -215,10 +219,12 @@ class Group:
         problems = (
             sequence_problems(deployment.sequences, rules, *evidence),
             skill_problems(deployment.labels, models["active"].manifest),
+            paper_problems(deployment.paper, artifacts, reference),
         )
         for key, message, remedy in chain.from_iterable(problems):
             self._wrong(f"deployments.{name}.{key}", message, remedy)
         place = {feature: i for i, feature in enumerate(self.space.names)}
+        participation = deployment.paper.participation
         scope = Scope(
             roles=deployment.roles,
             streams=self.streams,
@@ -272,6 +278,7 @@ class Group:
             subjects=subjects,
             models=models,
             listed=self.listed,
+            volume=place[participation.volume] if participation is not None else None,
         )
 
     def _previous(self, name: str, deployment: Deployment) -> Artifact | None:

@@ -32,7 +32,8 @@ _NO_FEATURES = Table(
 
 class TaskBooks:
     """`matches(report)`: whether an execution report is this deployment's. `listed(n)`: units of the symbols
-    from the n-th on, in the order of the symbol table; `books` begins with none.
+    from the n-th on, in the order of the symbol table; `books` begins with none. `volume`: the
+    column of `values` that caps the participation of paper fills.
     """
 
     def __init__(
@@ -40,8 +41,11 @@ class TaskBooks:
         books: BookSet,
         matches: Callable[[Any], bool],
         listed: Callable[[int], Sequence[InstrumentUnits]],
+        *,
+        volume: int | None = None,
     ) -> None:
         self._books, self._matches, self._listed = books, matches, listed
+        self._volume = volume
         self._units: list[InstrumentUnits] = []
         self._keys: list[int] = []
         self._trades: list[Trade] = []
@@ -70,6 +74,7 @@ class TaskBooks:
         """
         if features is None:
             features, scores = _NO_FEATURES, dict.fromkeys(self._books.papers, _NO_SCORES)
+            volume = None
         else:
             scores = {role: answer.value for role, answer in answers.items()}
             folded = np.isin(features["fate"], FOLDED)
@@ -77,6 +82,7 @@ class TaskBooks:
                 keep = np.flatnonzero(folded)
                 features = features.take(keep)
                 scores = {role: values[keep] for role, values in scores.items()}
+            volume = None if self._volume is None else features["values"][:, self._volume]
         rows = [] if orders is None else self._ours(orders)
         if not len(features) and not rows:
             return []
@@ -88,6 +94,7 @@ class TaskBooks:
             ask=features["ask"],
             price=features["price"],
             predictions=scores,
+            volume=volume,
             reports=reports,
         )
         self.touched = True

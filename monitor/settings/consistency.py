@@ -33,6 +33,7 @@ from monitor.settings.parts import (
 )
 from monitor.settings.quantities import DAY
 from monitor.settings.rules import LIMIT, RuleSettings
+from monitor.trading.paper_rules import MAX_LOTS
 
 Finding = tuple[Location, str, str]
 """Where, what, remedy."""
@@ -109,6 +110,12 @@ def _money(at: Location, shared: Parts, parts: Parts) -> Iterator[Finding]:
                 (*at, "paper", "quantity"),
                 f"{paper.quantity} is not a multiple of the lot of {symbol} ({entry.lot_size})",
                 "write a multiple of every lot",
+            )
+        elif paper is not None and paper.quantity / entry.lot_size > MAX_LOTS:
+            yield (
+                (*at, "paper", "quantity"),
+                f"{paper.quantity} is more than 2^53 lots of {symbol} ({entry.lot_size})",
+                "write less, or a larger lot_size",
             )
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
-from pydantic import AfterValidator, BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from monitor.policy.rules import ACTIVE, DEPLOYMENT
 from monitor.settings.calendars import WrittenCalendar
-from monitor.settings.mistakes import mistake, not_yet
+from monitor.settings.mistakes import mistake
+from monitor.settings.paper import PaperSettings
 from monitor.settings.quantities import (
     DAY,
     HOUR,
@@ -90,26 +91,6 @@ class BookSettings(Section):
     mark_band_bps: Exact = Field(default=Decimal(50), gt=0)
     max_spread_bps: Exact = Field(default=Decimal(20), gt=0)
     exec_horizon_ns: PositiveDuration = Field(default=DAY, alias="exec_horizon")
-
-
-def _target(value: object) -> Any:
-    if value in ("linear", "quantile"):
-        raise not_yet(f"target {value}", "write `target: sign`")
-    return value
-
-
-class PaperSettings(Section):
-    """The paper broker, the same for every role."""
-
-    target: Annotated[Literal["sign"], BeforeValidator(_target)] = "sign"
-    threshold: Number = Field(default=0, ge=0)
-    """Predictions within +- threshold want no position."""
-    quantity: Exact = Field(default=Decimal(1), gt=0)
-    holding_ns: Duration = Field(default=SECOND, alias="holding")
-    latency_ns: Duration = Field(default=50 * MILLISECOND, alias="latency")
-    slippage_bps: Exact = Field(default=Decimal(0), ge=0)
-    fee_bps: Exact = Decimal(0)
-    """Negative is a rebate."""
 
 
 def _once(names: tuple[str, ...]) -> tuple[str, ...]:

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 from monitor.errors import StateError
 from monitor.trading.ledger import Applied, Ledger, LedgerRules
 from monitor.trading.marks import NO_MARK, Fill, MarkRules, Marks
-from monitor.trading.paper import PaperBook, PaperRules
+from monitor.trading.paper import PaperBook
+from monitor.trading.paper_rules import PaperRules
 from monitor.trading.position import Book, Trips
 from monitor.trading.report import Kind, Report
+from monitor.trading.targets import Sign, Target
 from monitor.trading.trades import PaperOrder, Trade
 from monitor.trading.units import InstrumentUnits
 
@@ -78,11 +80,12 @@ class Folded(NamedTuple):
 
 
 class BookRules(msgspec.Struct, frozen=True):
-    """What `books` and `paper` of a deployment's configuration say."""
+    """What `books` and `paper` of a deployment's configuration say; `targets` by role, else `Sign()`."""
 
     ledger: LedgerRules
     marks: MarkRules
     paper: PaperRules
+    targets: dict[str, Target] = {}
 
 
 class BookSet:
@@ -94,7 +97,8 @@ class BookSet:
         self.marks = Marks(instruments, rules.marks)
         self.ledger = Ledger(instruments, rules.ledger, f"{ACTIVE},{REAL}")
         self.papers = {
-            role: PaperBook(instruments, rules.paper, role, number) for number, role in enumerate(roles, 1)
+            role: PaperBook(instruments, rules.paper, role, number, rules.targets.get(role, Sign()))
+            for number, role in enumerate(roles, 1)
         }
         self.names = (book_key(ACTIVE, REAL), *(book_key(role, PAPER) for role in roles))
         self._instruments = list(instruments)
@@ -123,11 +127,13 @@ class BookSet:
         ask: NDArray[np.float64],
         price: NDArray[np.float64],
         predictions: Mapping[str, NDArray[np.float64]],
+        volume: NDArray[np.float64] | None = None,
         reports: Sequence[tuple[Report, int]] = (),
     ) -> Folded:
         """Fold a slice: n feature rows (columns (n,), `eff` = effective time, never falling; predictions by
-        role, NaN = none) and execution reports with their effective times, never falling; at equal times
-        features come first. Any slicing gives the same books."""
+        role and the volume that participation is capped by, NaN = none) and execution reports with their
+        effective times, never falling; at equal times features come first. Any slicing gives the same books.
+        """
         applied: list[Applied] = []
         trades: list[Trade] = []
         ended: list[PaperOrder] = []
@@ -151,7 +157,7 @@ class BookSet:
         if len(symbol) or fills:
             quotes = self.marks.update(symbol, eff, bid, ask, price, fills)
             for role, paper in self.papers.items():
-                more, gone = paper.fold(quotes, predictions[role])
+                more, gone = paper.fold(quotes, predictions[role], volume)
                 trades += more
                 ended += gone
         return Folded(applied, trades, ended)

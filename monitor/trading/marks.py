@@ -68,7 +68,7 @@ class Quotes:
 
     `rows` (n,) int64: place in the slice; `symbol` (n,) int; `ts` (n,) int64 ns; `priced` (n,) bool: the row
     renewed the accepted mark, so one may trade on it; `bid`, `ask` (n,) float64: half-ticks (the price where
-    there is no quote), integers where `priced`, any value elsewhere.
+    there is no quote), integers where `priced`, any value elsewhere; `bare` (n,) bool: neither bid nor ask.
     """
 
     rows: NDArray[np.int64]
@@ -77,6 +77,7 @@ class Quotes:
     priced: NDArray[np.bool_]
     bid: NDArray[np.float64]
     ask: NDArray[np.float64]
+    bare: NDArray[np.bool_]
 
 
 class Marks:
@@ -129,13 +130,13 @@ class Marks:
         order = np.argsort(symbol, kind="stable")
         grouped, at = symbol[order], ts[order]
         with np.errstate(over="ignore", invalid="ignore"):
-            mid, low, high, priced = self._read(grouped, bid[order], ask[order], price[order])
+            mid, low, high, priced, bare = self._read(grouped, bid[order], ask[order], price[order])
         rows = np.flatnonzero(priced)
         if len(rows):
             self._accept(grouped[rows], at[rows], mid[rows], rows, order, priced, fills)
         if fills and self._pending:
             self._confirm_rest(set(grouped[rows].tolist()), fills)
-        return Quotes(order, grouped, at, priced, low, high)
+        return Quotes(order, grouped, at, priced, low, high, bare)
 
     def _read(
         self,
@@ -143,8 +144,11 @@ class Marks:
         bid: NDArray[np.float64],
         ask: NDArray[np.float64],
         price: NDArray[np.float64],
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
-        """Mid, bid and ask in half-ticks, and where they are a quote or a price that may make a mark."""
+    ) -> tuple[
+        NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_], NDArray[np.bool_]
+    ]:
+        """Mid, bid and ask in half-ticks, where they are a quote or a price that may make a mark, and where a
+        price stands alone."""
         tick = self._tick[symbol]
         bid_ticks, ask_ticks = np.rint(bid / tick), np.rint(ask / tick)
         mid = bid_ticks + ask_ticks
@@ -161,7 +165,7 @@ class Marks:
             last = np.rint(2 * price / tick)
             mid, low, high = (np.where(alone, last, half_ticks) for half_ticks in (mid, low, high))
             valid |= alone & (np.abs(last) <= 2 * _BOUND)
-        return mid, low, high, valid
+        return mid, low, high, valid, alone
 
     def _accept(
         self,

@@ -1,15 +1,16 @@
 """`PaperBook`: what a role's signals would have earned, by a paper broker of marketable orders.
 
-A prediction sets a target position; where it differs from the position held, and the holding time has passed,
-an order is placed; from `latency` later on it fills, whole, on the first quote of its symbol that renews the
-accepted mark. Vectorised in rounds: the next event (order or fill) of every symbol at once; Python only where
-a book trades. Knows quotes and predictions, neither reports nor models.
+A prediction wants a target position. Where it is not the one held, and the holding time has passed, an order
+is placed; from `latency` later on it fills on the quotes of its symbol that renew the accepted mark, at once
+or, where participation is capped, in parts. Knows quotes and predictions, neither reports nor models.
+
+Targets are made for whole slices; the next event (order or fill) of every symbol is found at once, round by
+round; Python works only where a book trades.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from decimal import Decimal
 
 import msgspec
 import numpy as np
@@ -17,163 +18,234 @@ from numpy.typing import NDArray
 
 from monitor.errors import StateError
 from monitor.trading.marks import Quotes
+from monitor.trading.paper_rules import HOUR_NS, Caps, Charges, PaperRules, Participation
 from monitor.trading.position import VERSION, Book, Line, Position
+from monitor.trading.targets import Sign, Target
 from monitor.trading.trades import Capped, PaperOrder, Trade
-from monitor.trading.units import InstrumentUnits, ratio
+from monitor.trading.units import InstrumentUnits
 
-_NONE = 2
-"""No order in flight, no decision in a row; the other targets are -1, 0 and 1 times the quantity."""
+_SIGN = Sign()
+_NEVER = np.iinfo(np.int64).max
+_ALWAYS = np.iinfo(np.int64).min
 
-_BPS = 10_000
 
+class Order(msgspec.Struct, array_like=True):
+    """An order in flight or resting. `wish`: the position that was decided on, in lots; `target`: what caps
+    left of it; `filled`: lots so far, not signed; `met`: it came to a quote that it might trade on."""
 
-class PaperRules(msgspec.Struct, frozen=True):
-    """The same for every role. Target `sign`: +`quantity` above `threshold`, -`quantity` below -`threshold`,
-    flat between; no prediction, no decision. `holding_ns`: from a fill to the next order. `slippage_bps` of
-    the price and `fee_bps` of the money paid are both rounded against the book."""
-
-    quantity: Decimal
-    threshold: float = 0.0
-    holding_ns: int = 1_000_000_000
-    latency_ns: int = 50_000_000
-    slippage_bps: Decimal = Decimal(0)
-    fee_bps: Decimal = Decimal(0)
+    wish: int
+    target: int
+    due_ns: int
+    filled: int = 0
+    capped: int = 0
+    met: bool = False
 
 
 class _Stored(msgspec.Struct, array_like=True):
     line: Line
     free_ns: int
-    wanted: int
-    due_ns: int
+    order: Order | None
+    hour: int
+    traded: str
 
 
 class PaperBook:
-    """The book `{role, paper}` of one partition task; `number`: its index in `BookSet.names`."""
+    """The book `{role, paper}` of one partition task; `number`: its index in `BookSet.names`.
+
+    A row first fills what is due, then decides. A decision that differs from that of an order which has
+    reached the market, once the holding time has passed, ends the order, filled or not, and places another if
+    it is not the position held. An order without latency may fill on the row that places it; a row fills a
+    book once.
+    """
 
     def __init__(
-        self, instruments: Sequence[InstrumentUnits], rules: PaperRules, role: str, number: int = 1
+        self,
+        instruments: Sequence[InstrumentUnits],
+        rules: PaperRules,
+        role: str,
+        number: int = 1,
+        target: Target = _SIGN,
     ) -> None:
         self.book = Book()
         self.role = role
         self._number = number
+        self._target = target
         self._rules = rules
-        self._slippage = _bps(rules.slippage_bps)
-        self._fee = _bps(rules.fee_bps)
+        self._charges, self._caps = Charges(rules), Caps(rules)
+        self._participation = None if rules.share is None else Participation(rules.share)
         self._instruments: list[InstrumentUnits] = []
-        self._lots: list[int] = []
-        self._held = np.zeros(0, np.int8)
-        self._free = np.zeros(0, np.int64)
-        self._wanted = np.zeros(0, np.int8)
+        self._orders: dict[int, Order] = {}
+        self._hours: dict[int, tuple[int, int]] = {}
+        # By symbol: `_against` is the wish of the order, else the position held; `_open` is when the next
+        # decision may come. Lots as float64 are exact (`MAX_LOTS`).
+        self._lots = np.zeros(0)
+        self._least = np.zeros(0)
+        self._against = np.zeros(0)
         self._due = np.zeros(0, np.int64)
+        self._free = np.zeros(0, np.int64)
+        self._open = np.zeros(0, np.int64)
         self.extend(instruments)
 
     def extend(self, instruments: Iterable[InstrumentUnits]) -> None:
         """Append more symbols, flat and without orders.
 
         Raises:
-            ValueError: the quantity is not a multiple of a lot size.
+            ValueError: the quantity is not a multiple of a lot size, or too many lots.
         """
         more = list(instruments)
-        self._lots += [units.lots(self._rules.quantity) for units in more]
+        lots = [float(self._rules.lots(units)) for units in more]
+        least = [self._participation.least(units) if self._participation else 0.0 for units in more]
         self._instruments += more
         n = len(more)
-        self._held = np.concatenate([self._held, np.zeros(n, np.int8)])
-        self._free = np.concatenate([self._free, np.full(n, np.iinfo(np.int64).min)])
-        self._wanted = np.concatenate([self._wanted, np.full(n, _NONE, np.int8)])
-        self._due = np.concatenate([self._due, np.zeros(n, np.int64)])
+        self._lots = np.concatenate([self._lots, np.array(lots, np.float64)])
+        self._least = np.concatenate([self._least, np.array(least, np.float64)])
+        self._against = np.concatenate([self._against, np.zeros(n)])
+        self._due = np.concatenate([self._due, np.full(n, _NEVER)])
+        self._free = np.concatenate([self._free, np.full(n, _ALWAYS)])
+        self._open = np.concatenate([self._open, np.full(n, _ALWAYS)])
 
-    def fold(self, quotes: Quotes, prediction: NDArray[np.float64]) -> tuple[list[Trade], list[PaperOrder]]:
-        """Fold a slice of rows; `prediction` (n,) in the slice's own order, NaN = none. A row first fills
-        what is due, then decides; an order without latency may fill on the row that places it, which leaves
-        that row nothing to decide. So each round goes on from the row of the last event. Returns what was
-        traded, and the orders that ended."""
+    def fold(
+        self,
+        quotes: Quotes,
+        prediction: NDArray[np.float64],
+        volume: NDArray[np.float64] | None = None,
+    ) -> tuple[list[Trade], list[PaperOrder]]:
+        """Fold a slice of rows; `prediction` and `volume` (n,) in the slice's own order, NaN = none. Any
+        slicing gives the same book. Returns what was traded, and the orders that ended, each in order of time
+        within a symbol."""
         trades: list[Trade] = []
         ended: list[PaperOrder] = []
-        n = len(quotes.rows)
-        value = prediction[quotes.rows]
-        target = (value > self._rules.threshold).astype(np.int8)
-        target -= value < -self._rules.threshold
-        target[np.isnan(value)] = _NONE
-        rows = np.arange(n)
         symbol = quotes.symbol
+        wish = np.rint(self._target.of(prediction)[quotes.rows] * self._lots[symbol])
+        decided = ~np.isnan(wish)
+        tradable = quotes.priced
+        shown = None
+        if self._participation is not None:
+            shown = np.full(len(symbol), np.nan) if volume is None else volume[quotes.rows]
+            tradable = tradable & np.isfinite(shown) & (shown >= self._least[symbol])
+        fills_from = np.zeros(len(self._instruments), np.int64)
+        decides_from = np.zeros(len(self._instruments), np.int64)
+        rows = np.arange(len(symbol))
         while True:
-            hits = self._next(quotes, target, rows)
+            code, at = symbol[rows], quotes.ts[rows]
+            fills = tradable[rows] & (at >= self._due[code]) & (rows >= fills_from[code])
+            decides = decided[rows] & (wish[rows] != self._against[code])
+            decides &= (at >= self._open[code]) & (rows >= decides_from[code])
+            hits = np.flatnonzero(fills | decides)
             if not len(hits):
                 return trades, ended
-            self._place_or_fill(quotes, target, hits, trades, ended)
-            lengths = np.searchsorted(symbol, symbol[hits], side="right") - hits
+            group = code[hits]
+            hits = hits[np.concatenate([[True], group[1:] != group[:-1]])]
+            filling = fills[hits]
+            first = rows[hits]
+            placing, meeting = first[~filling], first[filling]
+            if len(placing):
+                codes = symbol[placing]
+                self._decide(codes, quotes.ts[placing], wish[placing], ended)
+                decides_from[codes] = placing + 1
+            for row in meeting.tolist():
+                self._meet(quotes, row, shown, trades, ended)
+            fills_from[symbol[meeting]] = meeting + 1
+            lengths = np.searchsorted(symbol, symbol[first], side="right") - first
             shifts = np.cumsum(lengths) - lengths
-            rows = np.arange(int(lengths.sum())) + np.repeat(hits - shifts, lengths)
+            rows = np.arange(int(lengths.sum())) + np.repeat(first - shifts, lengths)
 
-    def _next(
+    def _decide(
+        self,
+        codes: NDArray[np.integer],
+        at: NDArray[np.int64],
+        wish: NDArray[np.float64],
+        ended: list[PaperOrder],
+    ) -> None:
+        """Give up the orders of some symbols, and place others where they want another position."""
+        for code, now, lots in zip(codes.tolist(), at.tolist(), wish.tolist(), strict=True):
+            symbol = self._instruments[code].symbol
+            order, held = self._orders.get(code), self.book.line(symbol).quantity
+            if order is not None:
+                ended.append(self._end(code, now, order, held))
+            wanted = int(lots)
+            if wanted != held:
+                self._orders[code] = Order(wanted, wanted, now + self._rules.latency_ns)
+            self.book.dirty.add(symbol)
+            self._arm(code, held)
+
+    def _meet(
         self,
         quotes: Quotes,
-        target: NDArray[np.int8],
-        rows: NDArray[np.int64],
-    ) -> NDArray[np.int64]:
-        """Among `rows` (grouped by symbol) the first of each symbol where its order fills, or is placed."""
-        symbol, ts, wish = quotes.symbol[rows], quotes.ts[rows], target[rows]
-        fills = quotes.priced[rows] & (ts >= self._due[symbol])
-        orders = (wish != _NONE) & (wish != self._held[symbol]) & (ts >= self._free[symbol])
-        hits = np.flatnonzero(np.where(self._wanted[symbol] != _NONE, fills, orders))
-        group = symbol[hits]
-        return rows[hits[np.concatenate([[True], group[1:] != group[:-1]])]] if len(hits) else hits
-
-    def _place_or_fill(
-        self,
-        quotes: Quotes,
-        target: NDArray[np.int8],
-        hits: NDArray[np.int64],
+        row: int,
+        shown: NDArray[np.float64] | None,
         trades: list[Trade],
         ended: list[PaperOrder],
     ) -> None:
-        """Carry out the next event of some symbols, one row each."""
-        symbol = quotes.symbol[hits]
-        filling = self._wanted[symbol] != _NONE
-        placing = hits[~filling]
-        codes = symbol[~filling]
-        self._wanted[codes] = target[placing]
-        self._due[codes] = quotes.ts[placing] + self._rules.latency_ns
-        self.book.dirty.update(self._instruments[code].symbol for code in codes.tolist())
-        for row, code in zip(hits[filling].tolist(), symbol[filling].tolist(), strict=True):
-            trade = self._fill(
-                code,
-                int(quotes.ts[row]),
-                int(self._wanted[code]),
-                int(quotes.bid[row]),
-                int(quotes.ask[row]),
-            )
-            size = abs(trade.lots)
-            trades.append(trade)
-            ended.append(PaperOrder(self._number, code, trade.eff_ns, size, size, Capped(0)))
-        codes = symbol[filling]
-        self._held[codes] = self._wanted[codes]
-        self._wanted[codes] = _NONE
-        self._free[codes] = quotes.ts[hits[filling]] + self._rules.holding_ns
+        """An order meets a quote: what caps leave of it fills, as far as the volume goes."""
+        code, at = int(quotes.symbol[row]), int(quotes.ts[row])
+        units, order = self._instruments[code], self._orders[code]
+        held = self.book.quantity(units.symbol)
+        rest = abs(order.target - held)
+        shares = rest
+        if self._participation is not None and shown is not None:
+            shares = self._participation.lots(units, float(shown[row]))
+            if shares < 1:
+                return
+        side = 1 if order.target > held else -1
+        bid, ask = int(quotes.bid[row]), int(quotes.ask[row])
+        worth = units.value(1, ask if side > 0 else bid)
+        hour, traded = at // HOUR_NS, 0
+        if self._caps.counts_turnover:
+            last, money = self._hours.get(code, (hour, 0))
+            traded = money if last == hour else 0
+        within = self._caps.exposure(held, side, rest, units.value(1, bid + ask) // 2)
+        order.capped |= Capped.EXPOSURE if within < rest else 0
+        left = self._caps.turnover(traded, within, worth)
+        order.capped |= Capped.TURNOVER if left < within else 0
+        order.target = held + side * left
+        lots = min(left, shares)
+        order.capped |= Capped.PARTICIPATION if lots < left else 0
+        if not order.met:
+            order.met = True
+            self._free[code] = at + self._rules.holding_ns
+        if lots:
+            paid, fee = self._charges.of(side * lots * worth, bare=bool(quotes.bare[row]))
+            self.book.trade(units.symbol, side * lots, paid, units.currency, fee)
+            self.book.charge(units.symbol, fee, units.currency)
+            trades.append(Trade(self._number, code, at, side * lots, paid, fee))
+            order.filled += lots
+            held += side * lots
+            if self._caps.counts_turnover:
+                self._hours[code] = (hour, traded + abs(lots * worth))
+        self.book.dirty.add(units.symbol)
+        if lots == left:
+            ended.append(self._end(code, at, order, held))
+        self._arm(code, held)
 
-    def _fill(self, code: int, at: int, target: int, bid: int, ask: int) -> Trade:
-        """Trade from the position held to `target` times the quantity; `bid`, `ask` in half-ticks."""
-        units = self._instruments[code]
-        lots = target * self._lots[code] - self.book.quantity(units.symbol)
-        paid = units.value(lots, ask if lots > 0 else bid)
-        paid += _ceil(abs(paid), self._slippage)
-        fee = _ceil(abs(paid), self._fee)
-        self.book.trade(units.symbol, lots, paid, units.currency, fee)
-        self.book.charge(units.symbol, fee, units.currency)
-        return Trade(self._number, code, at, lots, paid, fee)
+    def _end(self, code: int, at: int, order: Order, held: int) -> PaperOrder:
+        del self._orders[code]
+        ordered = order.filled + abs(order.target - held)
+        return PaperOrder(self._number, code, at, ordered, order.filled, Capped(order.capped))
+
+    def _arm(self, code: int, held: int) -> None:
+        """What the search for the next event of a symbol goes by."""
+        order, free = self._orders.get(code), int(self._free[code])
+        if order is None:
+            self._against[code], self._due[code], self._open[code] = held, _NEVER, free
+        else:
+            self._against[code], self._due[code] = order.wish, order.due_ns
+            self._open[code] = max(free, order.due_ns)
 
     def records(self, *, dirty_only: bool) -> dict[str, bytes | None]:
         """Stored records `paper/<role>/<symbol>` of all symbols that ever had an order."""
         codes = {units.symbol: code for code, units in enumerate(self._instruments)}
         found: dict[str, bytes | None] = {}
-        for symbol in sorted(self.book.dirty if dirty_only else self.book.lines.keys() | self._ordered()):
+        for symbol in sorted(self.book.dirty if dirty_only else self.book.lines):
             code = codes[symbol]
+            hour, traded = self._hours.get(code, (0, 0))
             found[f"paper/{self.role}/{symbol}"] = msgspec.msgpack.encode(
                 _Stored(
-                    self.book.line(symbol).encode(),
+                    self.book.lines[symbol].encode(),
                     int(self._free[code]),
-                    int(self._wanted[code]),
-                    int(self._due[code]),
+                    self._orders.get(code),
+                    hour,
+                    str(traded),
                 )
             )
         return found
@@ -203,23 +275,10 @@ class PaperBook:
                 raise StateError(f"{key} has version {stored.line.version}, this program reads {VERSION}")
             code = codes[symbol]
             line = lines[symbol] = Position.decode(stored.line)
-            self._held[code] = (line.quantity > 0) - (line.quantity < 0)
-            self._free[code], self._wanted[code], self._due[code] = (
-                stored.free_ns,
-                stored.wanted,
-                stored.due_ns,
-            )
+            self._free[code] = stored.free_ns
+            if stored.order is not None:
+                self._orders[code] = stored.order
+            if stored.traded != "0":
+                self._hours[code] = stored.hour, int(stored.traded)
+            self._arm(code, line.quantity)
         self.book.put(lines)
-
-    def _ordered(self) -> set[str]:
-        return {self._instruments[code].symbol for code in np.flatnonzero(self._wanted != _NONE).tolist()}
-
-
-def _bps(rate: Decimal) -> tuple[int, int]:
-    numerator, denominator = ratio(rate)
-    return numerator, denominator * _BPS
-
-
-def _ceil(amount: int, rate: tuple[int, int]) -> int:
-    """`amount` x `rate` as a cost: rounded towards plus infinity, against the book."""
-    return -(-amount * rate[0] // rate[1])

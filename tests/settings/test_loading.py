@@ -119,8 +119,6 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(key, suggested):
     [
         ("fx", {"EURUSD": "EURUSD"}),
         ("instruments.BTCUSD.currency", "EUR"),
-        ("deployments.btc.paper.target", "linear"),
-        ("deployments.btc.paper.target", "quantile"),
         ("deployments.btc.policy.rules.0.action", "abort"),
         ("deployments.btc.policy.rules.0.action", "promote"),
         ("deployments.btc.policy.rules.0.action", "retrain"),
@@ -167,6 +165,7 @@ def test_what_is_served_now_is_taken(key, value):
         ("deployments.btc.capital.amount", "NaN"),
         ("deployments.btc.capital.amount", "0"),
         ("deployments.btc.paper.quantity", "0.000000001"),
+        ("deployments.btc.paper.quantity", "100000000"),
         ("deployments.btc.windows", ["5m", "300s"]),
         ("deployments.btc.windows", ["90.5s", "5m", "1h"]),
         ("deployments.btc.windows", ["301s", "5m", "1h"]),

@@ -27,7 +27,8 @@ from monitor.trading import executions
 from monitor.trading.books import BookRules, BookSet, BookView, PositionView, symbols_of
 from monitor.trading.ledger import LedgerRules
 from monitor.trading.marks import MarkRules
-from monitor.trading.paper import PaperRules
+from monitor.trading.paper_rules import PaperRules
+from monitor.trading.targets import Linear
 from monitor.trading.units import InstrumentUnits, format_money
 from monitor.wire.messages import ExecutionReport
 
@@ -35,7 +36,17 @@ ROLES = ["active", "shadow"]
 RULES = BookRules(
     ledger=LedgerRules(start_flat=True, exec_horizon_ns=2_000 * MS, exec_limit=40),
     marks=MarkRules(),
-    paper=PaperRules(quantity=Decimal(1), holding_ns=200 * MS, fee_bps=Decimal(2), slippage_bps=Decimal(1)),
+    paper=PaperRules(
+        quantity=Decimal(2),
+        holding_ns=200 * MS,
+        fee_bps=Decimal(2),
+        slippage_bps=Decimal(1),
+        half_spread_bps=Decimal("0.5"),
+        share=Decimal("0.1"),
+        max_turnover=Decimal(2_000_000),
+        max_exposure=Decimal(400_000),
+    ),
+    targets={"shadow": Linear(scale=1.0)},
 )
 REAL, PAPER = "role=active,fills=real", "role=shadow,fills=paper"
 Reports = list[tuple[ExecutionReport, int]]
@@ -67,6 +78,7 @@ def fold(books: BookSet, market: Market, reports: Reports) -> None:
         ask=market.ask,
         price=market.price,
         predictions=market.predictions,
+        volume=market.volume,
         reports=reports,
     )
 
@@ -84,10 +96,11 @@ def sliced(market: Market, reports: Reports, edges: list[tuple[int, int]]) -> li
     return parts
 
 
-def everything(books: BookSet) -> tuple[dict[str, BookView], object, object]:
+def everything(books: BookSet) -> tuple[dict[str, BookView], object, object, object]:
     """All that can be seen of books, symbol order apart."""
     standing = {s: books.ledger.standing(s) for s in sorted(books.ledger.symbols)}
-    return books.at(START), books.positions(), standing
+    papers = {k: v for k, v in books.records(dirty_only=False).items() if k.startswith("paper/")}
+    return books.at(START), books.positions(), standing, papers
 
 
 @settings(deadline=None)

@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from monitor.trading.marks import MarkRules
-from monitor.trading.paper import PaperRules
+from monitor.trading.paper_rules import PaperRules
+from monitor.trading.targets import Linear, Quantile, Sign, Target
 from monitor.trading.units import InstrumentUnits
 from monitor.wire.messages import ExecutionReport, Undoes
 
@@ -132,6 +133,7 @@ class Market(msgspec.Struct):
     bid: np.ndarray
     ask: np.ndarray
     price: np.ndarray
+    volume: np.ndarray
     predictions: dict[str, np.ndarray]
 
     def __len__(self) -> int:
@@ -140,7 +142,7 @@ class Market(msgspec.Struct):
     def cut(self, start: int, end: int) -> Market:
         """Rows `start` to `end`."""
         return Market(
-            *(getattr(self, name)[start:end] for name in ("symbol", "eff", "bid", "ask", "price")),
+            *(getattr(self, name)[start:end] for name in ("symbol", "eff", "bid", "ask", "price", "volume")),
             {role: column[start:end] for role, column in self.predictions.items()},
         )
 
@@ -148,7 +150,10 @@ class Market(msgspec.Struct):
 def random_market(
     rng: random.Random, n: int, instruments: Sequence[InstrumentUnits], roles: Sequence[str]
 ) -> Market:
-    """Equal timestamps, bad ticks, lasting jumps; wide, crossed, one-sided and missing quotes."""
+    """Equal timestamps, bad ticks, lasting jumps; wide, crossed, one-sided, missing quotes; ugly volumes."""
+    volumes = np.random.default_rng(rng.getrandbits(32)).choice(
+        [math.nan, -1.0, 0.0, math.inf, 1e-9, 0.3, 5.0, 10.0, 25.0, 1e7], n
+    )
     rows: dict[str, list[float]] = {name: [] for name in ("symbol", "eff", "bid", "ask", "price")}
     predictions: dict[str, list[float]] = {role: [] for role in roles}
     level = dict(LEVELS)
@@ -180,6 +185,7 @@ def random_market(
         np.array(rows["symbol"], np.int32),
         np.array(rows["eff"], np.int64),
         *(np.array(rows[name], np.float64) for name in ("bid", "ask", "price")),
+        volumes,
         {role: np.array(column, np.float64) for role, column in predictions.items()},
     )
 
@@ -229,41 +235,134 @@ class SlowMarks:
                 self.mark[code], self.ts[code] = level, ts
 
 
+def wish_of(target: Target, prediction: float, units: InstrumentUnits, quantity: Decimal) -> Fraction | None:
+    """The position that a prediction wants, in units of quantity; None where there is no prediction."""
+    if math.isnan(prediction):
+        return None
+    if isinstance(target, Quantile):
+        part = float((prediction > target.upper) - (prediction < target.lower))
+    elif abs(prediction - target.neutral) <= target.threshold:
+        part = 0.0
+    elif isinstance(target, Linear):
+        part = min(1.0, max(-1.0, (prediction - target.neutral) / target.scale))
+    else:
+        part = math.copysign(1.0, prediction - target.neutral)
+    lot = Fraction(units.lot_size)
+    return round(part * float(quantity / units.lot_size)) * lot
+
+
+class SlowOrder(msgspec.Struct):
+    """An order of `SlowPaper`, in units of quantity."""
+
+    wish: Fraction
+    due: int
+    goal: Fraction
+    filled: Fraction = Fraction(0)
+    met: bool = False
+    capped: int = 0
+
+
 class SlowPaper:
     """A paper book by its definition, row by row, in fractions."""
 
-    def __init__(self, instruments: Sequence[InstrumentUnits], rules: PaperRules) -> None:
-        self.instruments, self.rules = instruments, rules
+    def __init__(
+        self, instruments: Sequence[InstrumentUnits], rules: PaperRules, target: Target | None = None
+    ) -> None:
+        self.instruments, self.rules, self.target = instruments, rules, target or Sign()
         self.quantity = dict.fromkeys(range(len(instruments)), Fraction(0))
         self.cash: dict[str, Fraction] = {}
         self.free = dict.fromkeys(range(len(instruments)), 0)
-        self.order: dict[int, tuple[Fraction, int]] = {}
-        self.fills = 0
+        self.order: dict[int, SlowOrder] = {}
+        self.hour: dict[tuple[int, int], Fraction] = {}
+        self.trades: list[tuple[int, int, Fraction, Fraction, Fraction]] = []
+        """(symbol, ts, quantity, paid, fee)."""
+        self.ended: list[tuple[int, int, Fraction, Fraction, int]] = []
+        """(symbol, ts, ordered, filled, capped)."""
 
-    def row(self, code: int, ts: int, sides: tuple[Fraction, Fraction] | None, prediction: float) -> None:
-        """Fill what is due, decide, and fill again where there is no latency."""
-        self._fill(code, ts, sides)
-        rules = self.rules
-        if not math.isnan(prediction) and code not in self.order and ts >= self.free[code]:
-            sign = (prediction > rules.threshold) - (prediction < -rules.threshold)
-            wish = sign * Fraction(rules.quantity)
-            if wish != self.quantity[code]:
-                self.order[code] = (wish, ts + rules.latency_ns)
-                self._fill(code, ts, sides)
-
-    def _fill(self, code: int, ts: int, sides: tuple[Fraction, Fraction] | None) -> None:
-        if sides is None or code not in self.order or ts < self.order[code][1]:
+    def row(
+        self,
+        code: int,
+        ts: int,
+        sides: tuple[Fraction, Fraction] | None,
+        prediction: float,
+        *,
+        bare: bool = False,
+        volume: float = math.nan,
+    ) -> None:
+        """Fill what is due, decide, and fill where that came without latency and nothing filled yet."""
+        came = self._fill(code, ts, sides, bare, volume)
+        wish = wish_of(self.target, prediction, self.instruments[code], self.rules.quantity)
+        if wish is None or ts < self.free[code]:
             return
-        wish, _ = self.order.pop(code)
-        units = self.instruments[code]
-        traded = wish - self.quantity[code]
-        paid = traded * sides[traded > 0] * Fraction(units.multiplier)
-        paid += _up(abs(paid) * Fraction(self.rules.slippage_bps) / 10_000)
-        fee = _up(abs(paid) * Fraction(self.rules.fee_bps) / 10_000)
-        self.quantity[code] = wish
-        self.cash[units.currency] = self.cash.get(units.currency, Fraction(0)) - paid - fee
-        self.free[code] = ts + self.rules.holding_ns
-        self.fills += 1
+        order = self.order.get(code)
+        if order is not None:
+            if ts < order.due or wish == order.wish:
+                return
+            self._end(code, ts)
+        if wish != self.quantity[code]:
+            self.order[code] = SlowOrder(wish, ts + self.rules.latency_ns, wish)
+            if not came:
+                self._fill(code, ts, sides, bare, volume)
+
+    def _fill(
+        self, code: int, ts: int, sides: tuple[Fraction, Fraction] | None, bare: bool, volume: float
+    ) -> bool:
+        """Whether an order came to a quote."""
+        order, rules, units = self.order.get(code), self.rules, self.instruments[code]
+        if sides is None or order is None or ts < order.due:
+            return False
+        lot, multiplier = Fraction(units.lot_size), Fraction(units.multiplier)
+        held = self.quantity[code]
+        side = 1 if order.goal > held else -1
+        rest = abs(order.goal - held)
+        given = rest
+        if rules.share is not None:
+            if not math.isfinite(volume) or volume <= 0:
+                return False
+            given = Fraction(rules.share) * Fraction(volume) // lot * lot
+            if not given:
+                return False
+        price, mid = sides[side > 0] * multiplier, sum(sides) / 2 * multiplier
+        left = rest
+        if rules.max_exposure is not None and mid:
+            room = Fraction(rules.max_exposure) / abs(mid) // lot * lot - side * held
+            if room < left:
+                left, order.capped = max(Fraction(0), room), order.capped | 1
+        hour = code, ts // (3600 * 1000 * MS)
+        if rules.max_turnover is not None and price:
+            room = (Fraction(rules.max_turnover) - self.hour.get(hour, Fraction(0))) / abs(price) // lot * lot
+            if room < left:
+                left, order.capped = max(Fraction(0), room), order.capped | 2
+        order.goal = held + side * left
+        traded = min(left, given)
+        if traded < left:
+            order.capped |= 4
+        if not order.met:
+            order.met = True
+            self.free[code] = ts + rules.holding_ns
+        if traded:
+            self._trade(code, ts, side * traded, price, bare)
+            self.hour[hour] = self.hour.get(hour, Fraction(0)) + traded * abs(price)
+            order.filled += traded
+        if traded == left:
+            self._end(code, ts)
+        return True
+
+    def _trade(self, code: int, ts: int, quantity: Fraction, price: Fraction, bare: bool) -> None:
+        rules, currency = self.rules, self.instruments[code].currency
+        paid = quantity * price
+        if bare:
+            paid += _up(abs(paid) * Fraction(rules.half_spread_bps) / 10_000)
+        paid += _up(abs(paid) * Fraction(rules.slippage_bps) / 10_000)
+        fee = _up(abs(paid) * Fraction(rules.fee_bps) / 10_000)
+        self.quantity[code] += quantity
+        self.cash[currency] = self.cash.get(currency, Fraction(0)) - paid - fee
+        self.trades.append((code, ts, quantity, paid, fee))
+
+    def _end(self, code: int, ts: int) -> None:
+        order = self.order.pop(code)
+        ordered = order.filled + abs(order.goal - self.quantity[code])
+        self.ended.append((code, ts, ordered, order.filled, order.capped))
 
 
 def _up(amount: Fraction) -> Fraction:

@@ -1,0 +1,77 @@
+"""The paper broker, as configured: the same for every role."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from monitor.settings.mistakes import mistake
+from monitor.settings.quantities import MILLISECOND, SECOND, Duration, Exact, Name, Number
+from monitor.settings.section import Section
+
+QUANTILE = Decimal("0.8")
+
+
+class ParticipationSettings(Section):
+    """What part of the volume a paper fill takes at most."""
+
+    share: Exact = Field(gt=0, le=1)
+    volume: Name
+    """The feature that holds it, in units of quantity, as of the quote: where it is missing, not finite or
+    not positive nothing fills."""
+
+
+class PaperSettings(Section):
+    """Targets, orders, fills and costs of paper books.
+
+    A prediction wants a position, its target; one that differs from what is held, or was last ordered, is a
+    decision. Predictions that are probabilities want nothing at 0.5, all others at 0. Each paper order is
+    marketable: from `latency` on it fills at bid or ask of the first quote that is fit to be a mark.
+    """
+
+    target: Literal["sign", "linear", "quantile"] = "sign"
+    """`sign`: `quantity` long or short. `linear`: prediction / `scale`, between -1 and 1, times `quantity`,
+    rounded half even to lots. `quantile`: long above the `quantile` of the role's predictions in the
+    reference, short below 1 - `quantile`."""
+    threshold: Number = Field(default=0, ge=0)
+    """Predictions within +- threshold want no position; not of `quantile`."""
+    scale: Number | None = Field(default=None, gt=0)
+    """Of `linear`: the prediction that wants all of `quantity`."""
+    quantile: Exact | None = Field(default=None, ge=Decimal("0.5"), lt=1)
+    """Of `quantile`; 0.8."""
+    quantity: Exact = Field(default=Decimal(1), gt=0)
+    holding_ns: Duration = Field(default=SECOND, alias="holding")
+    """From an order's first fill to the next decision."""
+    latency_ns: Duration = Field(default=50 * MILLISECOND, alias="latency")
+    """From a decision to the market; until then an order cannot be replaced."""
+    half_spread_bps: Exact = Field(default=Decimal(0), ge=0)
+    """Where a row has a price and neither bid nor ask, fills are this far from it."""
+    slippage_bps: Exact = Field(default=Decimal(0), ge=0)
+    fee_bps: Exact = Decimal(0)
+    """Negative is a rebate."""
+    participation: ParticipationSettings | None = None
+    """Without it orders fill whole. With it the rest of an order waits for later quotes, until a newer
+    decision ends it."""
+    max_exposure: Exact | None = Field(default=None, gt=0)
+    """The most that |position| x mid may be after a fill, of a symbol, in its currency. It never forces a
+    trade."""
+    max_turnover: Exact | None = Field(default=None, gt=0)
+    """The most that a symbol trades at quoted prices, in its currency, in one hour of the UTC clock."""
+    order_type: Name = "market"
+    """The type of order that paper orders compare with real ones as."""
+
+    @model_validator(mode="after")
+    def _of_the_target(self) -> PaperSettings:
+        if self.target == "linear" and self.scale is None:
+            raise mistake("`target: linear` needs a scale", "set scale: the prediction that wants `quantity`")
+        if self.target != "linear" and self.scale is not None:
+            raise mistake(f"`target: {self.target}` has no scale", "leave it out, or write `target: linear`")
+        if self.target != "quantile" and self.quantile is not None:
+            raise mistake(
+                f"`target: {self.target}` has no quantile", "leave it out, or write `target: quantile`"
+            )
+        if self.target == "quantile" and self.threshold:
+            raise mistake("`target: quantile` has no threshold", "leave it out: quantiles are its thresholds")
+        return self

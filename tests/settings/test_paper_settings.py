@@ -1,0 +1,69 @@
+"""The paper broker is checked before it runs: a target has what it needs, and nothing it would ignore."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from configurations import only_problem, problems, settings
+
+PAPER = "deployments.btc.paper"
+
+
+def test_paper_orders_fill_whole_at_the_quote_unless_configured():
+    paper = settings().deployments["btc"].paper
+    assert (paper.participation, paper.max_exposure, paper.max_turnover) == (None, None, None)
+    assert (paper.half_spread_bps, paper.order_type) == (0, "market")
+
+
+def test_all_that_the_broker_can_do_can_be_written():
+    written = {
+        "target": "linear",
+        "scale": 0.002,
+        "threshold": 0.0001,
+        "quantity": "0.1",
+        "participation": {"share": "0.1", "volume": "volume_1s"},
+        "max_exposure": "10000",
+        "max_turnover": "100000",
+        "half_spread_bps": "0.5",
+        "order_type": "ioc",
+    }
+    paper = settings(deployments__btc__paper=written).deployments["btc"].paper
+    assert paper.participation is not None
+    assert (paper.participation.share, paper.max_exposure) == (Decimal("0.1"), 10_000)
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ({"target": "linear"}, "needs a scale"),
+        ({"target": "sign", "scale": 1}, "has no scale"),
+        ({"target": "sign", "quantile": "0.9"}, "has no quantile"),
+        ({"target": "quantile", "threshold": 0.1}, "has no threshold"),
+    ],
+)
+def test_a_target_has_what_it_needs_and_nothing_that_it_would_ignore(written, said):
+    found = only_problem({PAPER: {"quantity": "0.1"} | written})
+    assert said in found.message
+    assert found.key == PAPER
+    assert found.remedy
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("target", "signal"),
+        ("scale", 0),
+        ("quantile", "0.4"),
+        ("quantile", "1"),
+        ("half_spread_bps", "-1"),
+        ("participation", {"share": "0.1"}),
+        ("participation", {"share": "0", "volume": "v"}),
+        ("participation", {"share": "1.5", "volume": "v"}),
+        ("max_exposure", "0"),
+        ("max_turnover", "-5"),
+        ("order_type", ""),
+    ],
+)
+def test_what_means_nothing_is_refused(key, value):
+    assert problems({f"{PAPER}.{key}": value})[0].key.startswith(PAPER)
