@@ -17,7 +17,8 @@ from decode import seconds
 from monitor.trading.books import BookRules, BookSet
 from monitor.trading.ledger import LedgerRules
 from monitor.trading.marks import MarkRules
-from monitor.trading.paper import PaperRules
+from monitor.trading.paper_rules import PaperRules
+from monitor.trading.targets import Sign
 from monitor.trading.units import InstrumentUnits
 from monitor.wire.messages import ExecutionReport, Served
 
@@ -89,8 +90,9 @@ def main() -> None:
         InstrumentUnits.of(f"S{i}", Decimal("0.01"), Decimal("0.1"), Decimal(1), "USD")
         for i in range(SYMBOLS)
     ]
-    paper = PaperRules(quantity=Decimal(1), threshold=1.0, fee_bps=Decimal(2))
-    rules = BookRules(LedgerRules(start_flat=True), MarkRules(), paper)
+    paper = PaperRules(quantity=Decimal(1), fee_bps=Decimal(2))
+    targets = dict.fromkeys(ROLES, Sign(threshold=1.0))
+    rules = BookRules(LedgerRules(start_flat=True), MarkRules(), paper, targets)
 
     events, decoder = feature_events(rng), msgspec.json.Decoder(Event)
     decode = seconds(lambda: [decoder.decode(event) for event in events]) / ROWS
