@@ -27,6 +27,10 @@ _UNDONE = b"~"
 it comes; followed by lots and money, its fee does not where it is of those terms."""
 
 
+_SPENT = b""
+"""What is remembered of an execution that was busted: it is known, and none of it is left to undo."""
+
+
 class LedgerRules(msgspec.Struct, frozen=True):
     """`start_flat`: positions are known to be flat before the first report. An execution id is remembered for
     `exec_horizon_ns` of effective time, and at most `exec_limit` of them a symbol, the newest."""
@@ -213,6 +217,8 @@ class Ledger:
             self.book.dirty.add(symbol)
         if key is not None and note is None and mark:
             executions.add(key, eff_ns, mark)
+        elif key is not None and report.kind == Kind.BUST and old == kept is not None:
+            executions.add(key, eff_ns, _SPENT)
         if old is None:
             return Applied.UNKNOWN_BUST
         self._amend(symbol, old, -1)

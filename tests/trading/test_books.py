@@ -29,6 +29,7 @@ from monitor.trading.ledger import LedgerRules
 from monitor.trading.marks import MarkRules
 from monitor.trading.paper_rules import PaperRules
 from monitor.trading.targets import Linear
+from monitor.trading.trades import Capped, PaperOrder, Trade
 from monitor.trading.units import InstrumentUnits, format_money
 from monitor.wire.messages import ExecutionReport
 
@@ -266,3 +267,52 @@ def test_restoring_needs_the_instruments_of_all_records() -> None:
     for key in stored:
         with pytest.raises(StateError):
             BookSet([slashed], ROLES, RULES).restore({**stored, key: b"\xc1"})
+
+
+def test_the_gap_is_what_paper_holds_beside_the_real_book_at_the_marks() -> None:
+    rules = BookRules(RULES.ledger, RULES.marks, PaperRules(Decimal(2), latency_ns=0, holding_ns=0))
+    books = BookSet(INSTRUMENTS, ROLES, rules)
+    for code, price, wish in ((1, 5000.0, 1.0), (2, 130.0, -1.0)):
+        books.fold(
+            symbol=np.array([code], np.int32),
+            eff=np.array([START]),
+            **{name: np.array([price]) for name in ("bid", "ask", "price")},
+            predictions={"active": np.array([wish]), "shadow": np.array([np.nan])},
+        )
+    report_only(
+        books, 1, fill("a", "-1", "5000"), fill("b", "-2", "130", "FGBL"), fill("c", "1", "65000", "BTC/USD")
+    )
+    views = books.at(START)
+    es, bund = 5000 * 50 * 10**18, 130 * 1000 * 10**18
+    assert views[REAL].gap == {}
+    assert views["role=active,fills=paper"].gap == {"USD": 3 * es}
+    assert views[PAPER].gap == {"EUR": 2 * bund, "USD": es}
+
+
+def test_a_slice_tells_trades_of_all_books_and_paper_orders_that_ended() -> None:
+    rules = BookRules(
+        RULES.ledger,
+        RULES.marks,
+        PaperRules(Decimal(2), latency_ns=0, fee_bps=Decimal(1)),
+        {"shadow": Linear(2.0)},
+    )
+    books = BookSet(INSTRUMENTS, ROLES, rules)
+    told = books.fold(
+        symbol=np.array([1], np.int32),
+        eff=np.array([START]),
+        **{name: np.array([5000.0]) for name in ("bid", "ask", "price")},
+        predictions={"active": np.array([-1.0]), "shadow": np.array([1.0])},
+        reports=[
+            (fill("a", "3", "5001", fee="2.5"), START),
+            (fill("b", "1", "130", "FGBL", fee="1", fee_currency="USD"), START),
+        ],
+    )
+    lot = 5000 * 50 * 10**18
+    assert books.names == (REAL, "role=active,fills=paper", PAPER)
+    assert told.trades == [
+        Trade(0, 1, START, 3, 3 * 5001 * 50 * 10**18, 25 * 10**17),
+        Trade(0, 2, START, 2, 130 * 1000 * 10**18, 0),
+        Trade(1, 1, START, -2, -2 * lot, 2 * lot // 10_000),
+        Trade(2, 1, START, 1, lot, lot // 10_000),
+    ]
+    assert told.ended == [PaperOrder(1, 1, START, 2, 2, Capped(0)), PaperOrder(2, 1, START, 1, 1, Capped(0))]

@@ -260,3 +260,78 @@ def test_off_tick_prices_are_exact() -> None:
     assert Fraction(-ledger.book.cash["USD"], USD) == Fraction(
         Decimal("0.00000003") * Decimal("65000.0123456789")
     )
+
+
+def test_every_report_says_what_it_did() -> None:
+    ledger = flat()
+    paid = fill("a", "2", "4000")
+    bust = msgspec.structs.replace(paid, kind="bust", exec_id="b", exec_ref_id="a")
+    other = msgspec.structs.replace(bust, exec_id="c", exec_ref_id="nowhere")
+    reports = [
+        paid,
+        paid,
+        report("position", "p", quantity="2", price="4000"),
+        report("position", "q", quantity="3", price="4000"),
+        bust,
+        other,
+        report("bust", "d", exec_ref_id="nowhere"),
+        report("cancel", "e"),
+        fill("f", "0.5", "4000"),
+    ]
+    assert applied(ledger, *reports) == [
+        Applied.APPLIED,
+        Applied.DUPLICATE,
+        Applied.APPLIED,
+        Applied.RECONCILIATION_BREAK,
+        Applied.APPLIED,
+        Applied.UNRECONCILED,
+        Applied.UNKNOWN_BUST,
+        Applied.IGNORED,
+        Applied.INVALID,
+    ]
+
+
+def test_an_execution_that_was_busted_has_nothing_left_to_bust() -> None:
+    ledger = flat()
+    paid = fill("a", "2", "4000")
+    busts = [msgspec.structs.replace(paid, kind="bust", exec_id=name, exec_ref_id="a") for name in ("b", "c")]
+    assert applied(ledger, paid, *busts, paid) == [
+        Applied.APPLIED,
+        Applied.APPLIED,
+        Applied.UNRECONCILED,
+        Applied.DUPLICATE,
+    ]
+    bare = report("bust", "d", exec_ref_id="a")
+    assert applied(ledger, bare) == [Applied.UNKNOWN_BUST]
+
+
+def test_only_fills_that_count_are_trades() -> None:
+    ledger = flat()
+    paid = fill("a", "2", "4000", fee="1", fee_currency="BNB")
+    early = report("bust", "b", exec_ref_id="x")
+    correct = msgspec.structs.replace(
+        paid, kind="correct", exec_id="c", exec_ref_id="a", undoes=undoing(paid)
+    )
+    stream = [paid, paid, early, fill("x", "1", "4000"), correct, report("new", "n")]
+    counted = [ledger.apply(each, START + place)[1] for place, each in enumerate(stream)]
+    assert [None if each is None else each.lots for each in counted] == [2, None, None, None, None, None]
+
+
+def test_turnover_is_what_stands_of_what_was_traded() -> None:
+    ledger = flat()
+    first = fill("a", "2", "4000")
+    second = fill("b", "-3", "4010")
+    better = msgspec.structs.replace(
+        fill("c", "-3", "4020"), kind="correct", exec_ref_id="b", undoes=undoing(second)
+    )
+    applied(ledger, first, second, better)
+    assert ledger.book.traded == {"USD": (2 * 4000 + 3 * 4020) * 50 * USD}
+    applied(ledger, msgspec.structs.replace(first, kind="bust", exec_id="d", exec_ref_id="a"))
+    assert ledger.book.traded == {"USD": 3 * 4020 * 50 * USD}
+
+
+def test_a_fee_in_another_currency_is_no_money_of_the_trip() -> None:
+    for currency, trips in ((None, (1, 0, 1)), ("BNB", (1, 1, 0))):
+        ledger = flat()
+        applied(ledger, fill("a", "1", "4000"), fill("b", "-1", "4000.25", fee="20", fee_currency=currency))
+        assert ledger.book.trips == trips
