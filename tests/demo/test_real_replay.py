@@ -233,4 +233,4 @@ def test_every_book_is_that_of_a_broker_who_goes_row_by_row_in_fractions(report,
             }
             for symbol, quantity in book.positions.items()
         }
-    assert min(paper.trades for paper in brute_force.papers.values()) > 100
+    assert min(paper.counted["trades"] for paper in brute_force.papers.values()) > 100

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -11,6 +11,7 @@ from fractions import Fraction
 from monitor.trading.units import InstrumentUnits
 
 MS = 1_000_000
+HOUR_NS = 3_600_000 * MS
 BPS = Fraction(1, 10_000)
 UNIT = Fraction(1, 10**18)
 NOTHING = Fraction(0)
@@ -96,20 +97,28 @@ class ReferenceMarks:
 
 @dataclass(frozen=True)
 class Broker:
-    """Rules of the paper broker. `target`: sign or linear (then with a scale); no caps."""
+    """Rules of the paper broker, as its settings have them. `bounds`: of target `quantile`; `share`: of the
+    volume shown; caps in money, None: none."""
 
     quantity: Fraction
     target: str = "sign"
     threshold: float = 0.0
     scale: float = 1.0
+    bounds: tuple[float, float] = (0.0, 0.0)
     holding_ns: int = 1_000 * MS
     latency_ns: int = 50 * MS
     half_spread_bps: Fraction = NOTHING
     slippage_bps: Fraction = NOTHING
     fee_bps: Fraction = NOTHING
+    share: Fraction | None = None
+    max_exposure: Fraction | None = None
+    max_turnover: Fraction | None = None
 
     def wish(self, prediction: float, units: InstrumentUnits) -> Fraction:
         """The position that a prediction wants."""
+        if self.target == "quantile":
+            lower, upper = self.bounds
+            return ((prediction > upper) - (prediction < lower)) * self.quantity
         if abs(prediction) <= self.threshold:
             return NOTHING
         part = math.copysign(1.0, prediction)
@@ -120,18 +129,32 @@ class Broker:
 
 
 @dataclass
+class Working:
+    """An order: the position that was decided on, when it reaches the market, what caps leave of it, and
+    whether it has met a quote."""
+
+    wish: Fraction
+    due_ns: int
+    goal: Fraction
+    met: bool = False
+
+
+@dataclass
 class Account:
-    """One symbol of a paper book. `order`: (position that was decided on, when it reaches the market)."""
+    """One symbol of a paper book. `hour`: of the UTC clock, and what was traded in it at quoted prices."""
 
     quantity: Fraction = NOTHING
-    order: tuple[Fraction, int] | None = None
+    order: Working | None = None
     free_ns: int = 0
+    hour: tuple[int, Fraction] = (0, NOTHING)
 
 
 @dataclass
 class ReferencePaper:
-    """A paper book: a decision is any prediction that wants another position than was last ordered, or is
-    held, once the holding time has passed and no order is on its way."""
+    """A paper book. A row fills what is due, then decides: a prediction that wants another position than was
+    last ordered, or is held where nothing is ordered, makes an order, once the holding time has passed and
+    none is on its way to the market. An order without latency may fill on the row that places it, unless the
+    row filled another."""
 
     instruments: Sequence[InstrumentUnits]
     broker: Broker
@@ -139,45 +162,109 @@ class ReferencePaper:
     cash: dict[str, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
     fees: dict[str, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
     traded: dict[str, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
-    trades: int = 0
+    counted: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
         self.units = {units.symbol: units for units in self.instruments}
 
-    def row(self, symbol: str, ts_ns: int, quote: Quote | None, prediction: float | None) -> None:
-        """Fold a row: `quote` where one may trade on it. It fills what is due, then decides; an order without
-        latency may fill on the row that places it, unless the row filled another."""
+    def row(
+        self,
+        symbol: str,
+        ts_ns: int,
+        quote: Quote | None,
+        prediction: float | None,
+        volume: float | None = None,
+    ) -> None:
+        """Fold a row: `quote` where one may trade on it."""
         account, units = self.accounts[symbol], self.units[symbol]
-        filled = self._fill(account, units, ts_ns, quote)
+        met = self._meet(account, units, ts_ns, quote, volume)
         if prediction is None or ts_ns < account.free_ns:
             return
         wish = self.broker.wish(prediction, units)
         if account.order is not None:
-            last, due_ns = account.order
-            if ts_ns < due_ns or wish == last:
+            if ts_ns < account.order.due_ns or wish == account.order.wish:
                 return
             account.order = None
+            self.counted["replaced"] += 1
         if wish != account.quantity:
-            account.order = wish, ts_ns + self.broker.latency_ns
-            if not filled:
-                self._fill(account, units, ts_ns, quote)
+            account.order = Working(wish, ts_ns + self.broker.latency_ns, wish)
+            if not met:
+                self._meet(account, units, ts_ns, quote, volume)
 
-    def _fill(self, account: Account, units: InstrumentUnits, ts_ns: int, quote: Quote | None) -> bool:
-        if account.order is None or quote is None or ts_ns < account.order[1]:
+    def _meet(
+        self, account: Account, units: InstrumentUnits, ts_ns: int, quote: Quote | None, volume: float | None
+    ) -> bool:
+        """Whether an order came to a quote that it may trade on."""
+        order, broker = account.order, self.broker
+        if order is None or quote is None or ts_ns < order.due_ns:
             return False
-        lots, account.order = account.order[0] - account.quantity, None
-        paid = lots * (quote.ask if lots > 0 else quote.bid) * Fraction(units.multiplier)
-        if quote.bare:
+        lot = Fraction(units.lot_size)
+        shown = None
+        if broker.share is not None:
+            shown = NOTHING if volume is None else broker.share * Fraction(volume) // lot * lot
+            if shown <= 0:
+                return False
+        side = 1 if order.goal > account.quantity else -1
+        price = (quote.ask if side > 0 else quote.bid) * Fraction(units.multiplier)
+        rest = self._within_caps(
+            account, abs(order.goal - account.quantity), side, price, ts_ns, units, quote
+        )
+        order.goal = account.quantity + side * rest
+        if not order.met:
+            order.met, account.free_ns = True, ts_ns + broker.holding_ns
+        taken = rest if shown is None else min(rest, shown)
+        if taken:
+            self._trade(account, units, side * taken, price, bare=quote.bare)
+            account.hour = (ts_ns // HOUR_NS, self._this_hour(account, ts_ns) + taken * abs(price))
+        if taken == rest:
+            account.order = None
+        else:
+            self.counted["in_parts"] += 1
+        return True
+
+    def _within_caps(
+        self,
+        account: Account,
+        wanted: Fraction,
+        side: int,
+        price: Fraction,
+        ts_ns: int,
+        units: InstrumentUnits,
+        quote: Quote,
+    ) -> Fraction:
+        """The most of what is wanted that breaks no cap, lot by lot."""
+        broker, lot = self.broker, Fraction(units.lot_size)
+        mid = abs(quote.mid) * Fraction(units.multiplier)
+        left = wanted
+        if broker.max_exposure is not None and mid:
+            # Towards zero and through it up to the cap on the other side.
+            left = min(left, max(NOTHING, broker.max_exposure / mid // lot * lot - side * account.quantity))
+        self.counted["exposure"] += left < wanted
+        if broker.max_turnover is not None and price:
+            room = broker.max_turnover - self._this_hour(account, ts_ns)
+            capped = min(left, max(NOTHING, room / abs(price) // lot * lot))
+            self.counted["turnover"] += capped < left
+            left = capped
+        return left
+
+    @staticmethod
+    def _this_hour(account: Account, ts_ns: int) -> Fraction:
+        hour, traded = account.hour
+        return traded if hour == ts_ns // HOUR_NS else NOTHING
+
+    def _trade(
+        self, account: Account, units: InstrumentUnits, quantity: Fraction, price: Fraction, *, bare: bool
+    ) -> None:
+        paid = quantity * price
+        if bare:
             paid += against_us(abs(paid) * self.broker.half_spread_bps * BPS)
         paid += against_us(abs(paid) * self.broker.slippage_bps * BPS)
         fee = against_us(abs(paid) * self.broker.fee_bps * BPS)
-        account.quantity += lots
-        account.free_ns = ts_ns + self.broker.holding_ns
+        account.quantity += quantity
         self.cash[units.currency] -= paid + fee
         self.fees[units.currency] += fee
         self.traded[units.currency] += abs(paid)
-        self.trades += 1
-        return True
+        self.counted["trades"] += 1
 
     @property
     def positions(self) -> dict[str, Fraction]:
