@@ -17,6 +17,7 @@ import orjson
 from monitor.daemon.deployed import Deployed
 from monitor.daemon.markout_scope import markout_rules_of
 from monitor.daemon.paper_scope import paper_problems
+from monitor.daemon.order_scope import built_in_rules, order_rules_of
 from monitor.daemon.policy_scope import policy_of, policy_problems
 from monitor.daemon.references import unfit
 from monitor.daemon.sequence_scope import sequence_problems, sequence_rules_of
@@ -249,6 +250,7 @@ class Group:
                 ks_features=deployment.samples.ks_features,
                 ks_k=deployment.samples.ks_k,
             ),
+            orders=order_rules_of(self.settings, deployment, models["active"].manifest),
             forward=forward_of(self.settings, deployment, models["active"].manifest),
             labels=label_join_of(deployment, models["active"].manifest) if OUTCOMES in self.streams else None,
             markouts=markout_rules_of(self.settings, deployment),
@@ -273,7 +275,7 @@ class Group:
             scope=scope,
             sources=tuple(sources(scope)),
             catalogue=catalogue,
-            policy=policy_of(deployment.policy, scope, catalogue, grid),
+            policy=policy_of(deployment.policy, scope, catalogue, grid, built_in_rules(deployment)),
             calendar=calendar_of(deployment.calendar),
             subjects=subjects,
             models=models,

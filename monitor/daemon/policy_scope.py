@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -17,8 +17,11 @@ from monitor.settings.digest import policy_sha256
 from monitor.settings.rules import PolicySettings
 
 
-def policy_of(written: PolicySettings, scope: Scope, catalogue: Catalogue, grid: Grid) -> Policy:
-    """The policy with one rule for each series that a written rule speaks of, on the grids."""
+def policy_of(
+    written: PolicySettings, scope: Scope, catalogue: Catalogue, grid: Grid, built_in: Iterable[Rule] = ()
+) -> Policy:
+    """The policy with one rule for each series that a written rule speaks of, on the grids; then the rules
+    that are `built_in`, of which its digest says nothing."""
     policy = Policy.from_settings(written, policy_sha256(written))
     expanded = tuple(
         msgspec.structs.replace(rule, labels=labels)
@@ -27,7 +30,7 @@ def policy_of(written: PolicySettings, scope: Scope, catalogue: Catalogue, grid:
     )
     shortest = {f.name: grid.schedule(f.every_ns) for f in FAMILIES if f.of is not None}
     money = {family.name for family in FAMILIES if family.unit == "money"}
-    return Policy(policy.name, expanded, policy.sha256).bind(
+    return Policy(policy.name, (*expanded, *built_in), policy.sha256).bind(
         Grids(grid.tick, grid.evaluation), shortest, money
     )
 

@@ -14,10 +14,12 @@ from monitor.engine.measures import (
     agreement,
     drift,
     errors,
+    fills,
     labelled,
     labelled_rows,
     latency,
     markouts,
+    orders,
     prediction_drift,
     sequences,
     skill,
@@ -76,6 +78,8 @@ GROUPS = (
     skill,
     labelled_rows,
     markouts,
+    orders,
+    fills,
 )
 
 
@@ -88,6 +92,7 @@ def sources(scope: Scope) -> Iterator[Source]:
 def memories(scope: Scope) -> Iterator[Memory]:
     """Fresh memories of one task of a deployment."""
     yield NewOrders(scope)
+    yield from orders.memories(scope)
     yield from agreement.memories(scope)
     yield from skill.memories(scope)
     yield from markouts.memories(scope)
@@ -102,6 +107,9 @@ FAMILIES: tuple[Family, ...] = (
     Family("inference_latency_above", ("limit", "role"), "fraction", "role", 0, "Share of the monitor's own answers slower than the limit (s).", latency.inference_latency_above, made_of=(latency.inference_latency_above, LatencyHistogram, share_interval)),
     Family("end_to_end_latency", ("quantile",), "seconds", "active", 0, "Time from a feature event to the order that names it.", latency.end_to_end_latency, made_of=(latency.end_to_end_latency, LatencyHistogram, quantile_ranks)),
     Family("end_to_end_latency_above", ("limit",), "fraction", "active", 0, "Share of orders later than the limit (s) after their feature event.", latency.end_to_end_latency_above, made_of=(latency.end_to_end_latency_above, LatencyHistogram, share_interval)),
+    Family("order_ack_latency", ("quantile",), "seconds", "active", 0, "Time from an order to its acknowledgement.", latency.order_ack_latency, made_of=(latency.order_ack_latency, LatencyHistogram, quantile_ranks)),
+    Family("order_ack_latency_above", ("limit",), "fraction", "active", 0, "Share of orders acknowledged later than the limit (s).", latency.order_ack_latency_above, made_of=(latency.order_ack_latency_above, LatencyHistogram, share_interval)),
+    Family("time_to_fill", ("quantile",), "seconds", "active", 0, "Time from an order to when all of it was filled.", latency.time_to_fill, made_of=(latency.time_to_fill, LatencyHistogram, quantile_ranks)),
     Family("event_lag", ("quantile",), "seconds", "nobody", 0, "Timestamp of the log less that of the feature event; negative where clocks differ.", latency.event_lag, made_of=(latency.event_lag, LagHistogram, quantile_ranks)),
     Family("served_error_rate", (), "fraction", "active", 0, "Share of production's answers that failed.", errors.served_error_rate, made_of=(errors.served_error_rate, share_interval, scatter)),
     Family("error_rate", ("role",), "fraction", "role", 0, "Share of asked rows that raised, timed out, or came back non-finite or misshapen.", errors.error_rate, made_of=(errors.error_rate, share_interval)),
@@ -121,7 +129,7 @@ FAMILIES: tuple[Family, ...] = (
     Family("abs_difference", ("quantile", "role"), "prediction", "shadow", agreement.RANK_EVERY_NS, "Quantiles of |shadow - active|.", agreement.abs_difference, heavy=True, kinds=agreement.SIGNED, made_of=(abs_difference,)),
     Family("disagreement_rate", ("role",), "fraction", "shadow", 0, "Share of pairs of active and shadow with different signs.", agreement.disagreement_rate, kinds=agreement.SIGNED, made_of=(disagreement_rate, opposed)),
     Family("disagreement_gap", ("role",), "prediction", "shadow", 0, "Mean of shadow - active over the pairs with different signs.", agreement.disagreement_gap, kinds=agreement.SIGNED, made_of=(disagreement_gap, opposed)),
-    Family("serving_parity", (), "fraction", "active", 0, "Share of production's recorded answers that the active repeats within the tolerance.", agreement.serving_parity, made_of=(serving_parity, Tolerance)),
+    Family("serving_parity", (), "fraction", "active", 0, "Share of production's recorded answers that the active repeats within the tolerance.", agreement.serving_parity, made_of=(agreement.serving_parity, serving_parity, Tolerance)),
     Family("serving_difference", ("quantile",), "prediction", "active", agreement.RANK_EVERY_NS, "Quantiles of |recorded answer of production - active scored again|.", agreement.serving_difference, heavy=True, made_of=(serving_difference, abs_difference)),
     Family("psi", ("feature",), "nats", "nobody", drift.DRIFT_EVERY_NS, "Population stability index of a feature against the reference.", drift.psi, made_of=(psi.psi,)),
     Family("psi_excess", ("feature",), "nats", "nobody", drift.DRIFT_EVERY_NS, "PSI of a feature above what it is on average under no drift.", drift.psi_excess, made_of=(DriftReading,)),
@@ -176,6 +184,22 @@ FAMILIES: tuple[Family, ...] = (
     Family("serve_latency_change", (), "count", "nobody", 0, "Changes of level of production's mean log latency, found in the window by ADWIN.", sequences.serve_latency_change, made_of=(ChangeDetector,)),
     Family("inference_latency_change", ("role",), "count", "nobody", 0, "Changes of level of a role's mean log latency, found in the window by ADWIN.", sequences.inference_latency_change, made_of=(ChangeDetector,)),
     Family("markout", ("fills", "horizon", "role"), "bps", "deployment", skill.SKILL_EVERY_NS, "How the mid moved the way of a book's trades by a horizon (s) after them.", markouts.markout, made_of=(markouts.markout, markouts_of, weighted_mean)),
+    Family("fill_rate", ("fills", "order_type"), "fraction", "active", 0, "Quantity filled of quantity ordered, of orders that ended, on paper and in fact.", fills.fill_rate, made_of=(fills.fill_rate,)),
+    Family("fill_rate_mismatch", ("order_type",), "fraction", "active", 0, "How far the fill rates on paper and in fact lie apart.", fills.fill_rate_mismatch, made_of=(fills.fill_rate_mismatch,)),
+    Family("reject_rate", (), "fraction", "active", 0, "Share of rejects among the answers to orders.", orders.reject_rate, made_of=(orders.reject_rate, share_interval)),
+    Family("rejects", ("reason",), "count", "active", 0, "Orders rejected, by reason.", orders.rejects, made_of=(orders.rejects,)),
+    Family("pre_trade_pass_rate", (), "fraction", "active", 0, "Share of orders that passed the checks before the trade.", orders.pre_trade_pass_rate, made_of=(orders.pre_trade_pass_rate, share_interval)),
+    Family("tag_completeness", (), "fraction", "active", 0, "Share of new orders that say all of the model behind them.", orders.tag_completeness, made_of=(orders.tag_completeness, share_interval)),
+    Family("version_mismatch_rate", (), "fraction", "active", 0, "Share of tagged orders of another model version than the active's.", orders.version_mismatch_rate, made_of=(orders.version_mismatch_rate, share_interval)),
+    Family("order_rate", (), "per second", "active", 0, "New orders a second.", orders.order_rate, made_of=(orders.order_rate,)),
+    Family("repeated_orders", (), "count", "active", 0, "New orders that repeat the symbol's order before them.", orders.repeated_orders, made_of=(orders.repeated_orders,)),
+    Family("unknown_orders", (), "count", "nobody", 0, "Orders reported of without having been announced.", orders.unknown_orders, made_of=(orders.unknown_orders,)),
+    Family("execution_gaps", (), "count", "nobody", 0, "Reports that show executions to be missing.", orders.execution_gaps, made_of=(orders.execution_gaps,)),
+    Family("reconciliation_breaks", (), "count", "nobody", 0, "Reported positions that contradict the ledger.", orders.reconciliation_breaks, made_of=(orders.reconciliation_breaks,)),
+    Family("slippage_bps", (), "bps", "active", 0, "What real fills cost against the mid as of their order.", fills.slippage_bps, made_of=(fills.slippage_bps, weighted_mean)),
+    Family("slippage_delay_bps", (), "bps", "active", 0, "The part of slippage that the market made before the fill.", fills.slippage_delay_bps, made_of=(fills.slippage_delay_bps,)),
+    Family("slippage_spread_bps", (), "bps", "active", 0, "The part of slippage that was paid at the fill.", fills.slippage_spread_bps, made_of=(fills.slippage_spread_bps,)),
+    Family("fees_bps", (), "bps", "active", 0, "Fees of real fills on the notional paid.", fills.fees_bps, made_of=(fills.fees_bps, weighted_mean)),
     Family("equity", ("fills", "role"), "money", "deployment", 0, "Cash plus quantity x mark of a book, all tasks marked at one instant.", None, windowed=False, made_of=(EquitySequences.equity,)),
     Family("pnl_after_costs", ("fills", "role"), "money", "deployment", 0, "Change of equity since the window began, transfers left out.", None, made_of=(EquitySequences.profit,)),
     Family("drawdown", ("fills", "role"), "fraction", "deployment", 0, "(high-water mark - E) / high-water mark; E = capital + P&L since the window began.", None, made_of=(EquitySequences.drawdown,)),

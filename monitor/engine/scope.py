@@ -12,6 +12,7 @@ import orjson
 
 from monitor.engine.drift_rules import DriftRules
 from monitor.engine.markout_rules import MarkoutRules
+from monitor.engine.order_rules import OrderRules
 from monitor.engine.panes import Kind, pane_length
 from monitor.engine.rows import Scores
 from monitor.engine.sequence_rules import SequenceRules
@@ -56,6 +57,8 @@ class Scope:
     labels: LabelJoin | None = None
     markouts: MarkoutRules | None = None
     drift: DriftRules = field(default_factory=DriftRules)
+    orders: OrderRules = field(default_factory=OrderRules)
+    """What orders are told apart by."""
     evaluation_ns: int = 10**9
     """Between two evaluations."""
     parity: Tolerance = field(default_factory=lambda: Tolerance(1e-5, 1e-5))

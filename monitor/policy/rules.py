@@ -23,6 +23,9 @@ DEPLOYMENT, ACTIVE = "deployment", "active"
 TASK_SILENT = "task-silent"
 """Rule id of the alert about partition tasks that do not report; reserved."""
 
+RECONCILIATION_BREAK = "reconciliation-break"
+"""Rule id of the alert about a reported position that contradicts the ledger; reserved."""
+
 TICK, EVALUATION = "tick", "evaluation"
 
 Labels = tuple[tuple[str, str], ...]

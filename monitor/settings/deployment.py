@@ -13,6 +13,7 @@ from monitor.policy.rules import ACTIVE, DEPLOYMENT
 from monitor.settings.calendars import WrittenCalendar
 from monitor.settings.mistakes import mistake
 from monitor.settings.paper import PaperSettings
+from monitor.settings.order_settings import OrderSettings
 from monitor.settings.quantities import (
     DAY,
     HOUR,
@@ -272,6 +273,7 @@ class Deployment(Section):
     reference: FilePath | None = None
     books: BookSettings = Field(default_factory=BookSettings)
     paper: PaperSettings = Field(default_factory=PaperSettings)
+    orders: OrderSettings = Field(default_factory=OrderSettings)
     windows_ns: Windows = Field(default=(5 * MINUTE, HOUR), alias="windows")
     """Ascending."""
     samples: SampleSettings = Field(default_factory=SampleSettings)

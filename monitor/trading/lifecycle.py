@@ -14,6 +14,7 @@ from decimal import Decimal
 import msgspec
 
 from monitor.errors import StateError
+from monitor.trading.names import normal
 from monitor.trading.orders import (
     ENDS,
     FILLED,
@@ -33,7 +34,7 @@ from monitor.trading.orders import (
 
 @dataclass(frozen=True, slots=True)
 class LifecycleRules:
-    """`order_types`: names that are told apart, in lower case; any other is the one after the last.
+    """`order_types`: names that are told apart, in normal form; any other is the one after the last.
 
     `repeat_within_ns`: between an order and the symbol's next one that repeats it. Of each symbol at most
     `open_limit` open orders are remembered, and `ended_limit` ended ones for `horizon_ns` after their end.
@@ -154,8 +155,10 @@ class Lifecycle:
         return order
 
     def _type(self, name: str | None) -> int:
-        others = len(self._types)
-        return others if name is None else self._types.get(name.lower(), others)
+        if name is None:
+            return len(self._types)
+        place = self._types.get(name)
+        return self._types.get(normal(name), len(self._types)) if place is None else place
 
     def _place(
         self,

@@ -131,6 +131,7 @@ class Changes:
 
 
 def acknowledge(order: Order, ts_ns: int, changes: Changes) -> None:
+    """Its first acknowledgement counts."""
     if order.ack_ns == NEVER:
         order.ack_ns = ts_ns
         if order.new_ns != NEVER:
@@ -191,17 +192,19 @@ def _moved(report: OrderReport, kind: str) -> Decimal:
 
 
 def whole(order: Order) -> bool:
+    """Whether nothing of it is left unfilled."""
     return order.ordered is not None and order.filled >= order.ordered
 
 
 def measured(order: Order) -> bool:
+    """Whether enough is known of it for a share of it to be filled."""
     return order.new_ns != NEVER and order.ordered is not None and order.ordered > 0
 
 
 def row(order: Order) -> Ended | None:
     """What counts of an ended order; None where it was rejected, or too little is known of it."""
     ordered = order.ordered
-    if order.state == REJECTED or order.new_ns == NEVER or ordered is None or ordered <= 0:
+    if order.state == REJECTED or ordered is None or not measured(order):
         return None
     filled = order.filled
     amount = float(ordered)
@@ -212,6 +215,7 @@ def row(order: Order) -> Ended | None:
 
 
 def tell(before: Ended | None, after: Ended | None, changes: Changes) -> None:
+    """What was said of an ended order gives way to what holds now."""
     if before == after:
         return
     if before is not None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from monitor.trading.names import OTHER, normal
+
 FIX_REASONS = {
     0: "broker_exchange_option",
     1: "unknown_symbol",
@@ -21,12 +23,9 @@ FIX_REASONS = {
     15: "unknown_account",
     16: "price_exceeds_current_price_band",
     18: "invalid_price_increment",
-    99: "other",
+    99: OTHER,
 }
 """Names of OrdRejReason (103) of FIX 5.0 SP2; 17 is not assigned."""
-
-OTHER = "other"
-"""The reason of all that have no name of their own."""
 
 NAMED = (
     "broker_exchange_option",
@@ -59,17 +58,7 @@ PRE_TRADE = (
 )
 """Those of checks before the trade, unless a desk names others."""
 
-_SEPARATED = str.maketrans({" ": "_", "-": "_"})
 _LONGEST_NUMBER = 9
-
-
-def normal(text: str) -> str:
-    """A name as it is compared: lower case, with _ for spaces and dashes.
-
-    >>> normal("Exchange-closed ")
-    'exchange_closed'
-    """
-    return text.strip().lower().translate(_SEPARATED)
 
 
 class RejectReasons:

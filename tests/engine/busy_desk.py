@@ -108,6 +108,10 @@ class BusyDesk(House):
         return tuple(sources(self.scope))
 
 
+_KINDS, _FIRST = ("new", "ack", "new", "fill", "fill"), (0, 0, 2, 0, 2)
+"""Reports of two orders: of which kind they are, and in which place their order began."""
+
+
 @dataclass(frozen=True)
 class Stream:
     """Rows at a rate, each second alike in kind and different in content."""
@@ -169,12 +173,15 @@ class Stream:
         rows = np.sort(rng.integers(0, self.rate, self.orders_a_second))
         reports = np.empty(len(rows), object)
         for place, row in enumerate(rows.tolist()):
+            first = _FIRST[place % len(_FIRST)]
             reports[place] = ExecutionReport(
-                order_id=f"o{number}-{place}",
+                order_id=f"o{number}-{place - place % len(_FIRST) + first}",
                 exec_id=f"e{number}-{place}",
                 ts_ns=int(features["eff"][row]) + 2 * MS,
-                symbol=SYMBOLS[int(features["symbol"][row])],
-                kind="new" if place % 2 == 0 else "fill",
+                symbol=SYMBOLS[int(features["symbol"][rows[place - place % len(_FIRST) + first]])],
+                kind=_KINDS[place % len(_KINDS)],
+                order_type=("market", "limit", "ioc", "stop", None)[number % 5],
+                quantity=Decimal(1),
                 side="buy" if (number + place) % 4 < 2 else "sell",
                 last_quantity=Decimal(1),
                 last_price=Decimal("100.01"),

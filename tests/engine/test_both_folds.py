@@ -87,7 +87,7 @@ def test_what_is_not_said_yet_is_said_where_it_is_due_once_even_after_a_restart(
     ends = [START + ms * MS for ms in (500, 1500, 70_000)]
     *spoken, _ = fold1(house, rows, ends[-1], ends, restart=frozenset(ends[:1] if restarted else []))
     opens = [(p.at - START, set(p.open.pane.statistics)) for said in spoken for p in said if p.open]
-    fed = [source for source in sources(house.scope) if source.takes == "features"]
+    fed = [source for source in sources(house.scope) if source.takes in ("features", "paper_orders")]
     of = {every: {s.key for s in fed if s.every_ns == every} for every in (0, 5 * S, 60 * S)}
     assert all(of.values())
     assert opens == [(S, of[0]), (5 * S, of[5 * S])]

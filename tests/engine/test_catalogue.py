@@ -12,6 +12,7 @@ from monitor.engine.catalogue import BY_NAME, FAMILIES, Catalogue, sources
 from monitor.engine.family import nothing, seconds_text
 from monitor.engine.measures.latency import QUANTILES
 from monitor.engine.memories.markouts import derived
+from monitor.engine.memories.order_flow import FILL_COSTS, ORDER_COUNTS
 from monitor.engine.memories.orders import NEW_ORDERS
 from monitor.engine.rings import Rings
 from monitor.engine.rows import UNMEASURED_NS, ScoreStatus
@@ -208,7 +209,8 @@ def test_a_statistic_takes_nothing_from_rows_of_another_stream():
     said = fold.fold({"orders": tables["orders"]}, {}, END, idle=True)
     closed = {key for partial in said for pane in partial.closed for key in pane.pane.statistics}
     trades = {derived(0, horizon) for horizon in MARKOUTS.horizons_ns}
-    fed = {s.key for s in sources(HOUSE.scope) if s.takes in {"orders", NEW_ORDERS, *trades}}
+    ours = {"orders", "ledger", NEW_ORDERS, ORDER_COUNTS, FILL_COSTS, *trades}
+    fed = {s.key for s in sources(HOUSE.scope) if s.takes in ours}
     assert closed - {"order_joins"} == fed
 
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.engine.family import Series, Value, nothing, sorted_labels
 from monitor.engine.measures.latency import QUANTILES
 from monitor.engine.memories.cross_section import CrossSection, derived
+from monitor.engine.memories.orders import ORDER_PAIRS
 from monitor.engine.memory import Memory
 from monitor.engine.rings import WindowView
 from monitor.engine.rows import ScoreStatus
@@ -34,7 +36,7 @@ _NEUTRAL = {"return": 0.0, "score": 0.0, "probability": 0.5}
 SIGNED = tuple(_NEUTRAL)
 """Kinds of output of which differences and signs mean something."""
 
-_PARITY, _PARITY_PAIRS = "parity", "parity_pairs"
+_PARITY, _PARITY_ORDERS, _PARITY_PAIRS = "parity", "parity_orders", "parity_pairs"
 
 Pair = tuple[NDArray[np.float64], NDArray[np.float64]]
 
@@ -56,6 +58,7 @@ def sources(scope: Scope) -> Iterator[Source]:
             kind = plain(ExactSums, GAP)
             yield Source(f"disagreement/{role}", "features", kind, _feed_gaps(active, role, neutral))
     yield Source(_PARITY, "features", plain(Parity, scope.parity), _feed_parity(active))
+    yield Source(_PARITY_ORDERS, ORDER_PAIRS, plain(Parity, scope.parity), _feed_parity_orders)
     kind = sampled(scope, PairSample, PARITY_PAIRS)
     yield Source(_PARITY_PAIRS, "features", kind, _feed_parity_pairs(active), RANK_EVERY_NS)
 
@@ -136,6 +139,12 @@ def _feed_parity(active: str) -> Callable[[Parity, Batch], None]:
         statistic.update(batch.features["served_prediction"][rows], batch.scores[active].value[rows])
 
     return feed
+
+
+def _feed_parity_orders(statistic: Parity, batch: Batch) -> None:
+    pairs = batch.derived[ORDER_PAIRS]
+    known = np.flatnonzero(~np.isnan(pairs["recorded"]) & ~np.isnan(pairs["again"]))
+    statistic.update(pairs["recorded"][known], pairs["again"][known])
 
 
 def _feed_parity_pairs(active: str) -> Callable[[PairSample, Batch], None]:
@@ -226,8 +235,20 @@ def abs_difference(scope: Scope) -> Series:
 
 
 def serving_parity(scope: Scope) -> Series:
-    """Whether production said what the active says again."""
-    yield (), _of_panes(_PARITY, parity.serving_parity)
+    """Whether production said what the active says again: as recorded with the features; where the window has
+    no such answer, as the orders say that name their feature event, with `extra.selected`: of predictions
+    that became no order nothing is seen."""
+    yield (), _parity
+
+
+def _parity(view: WindowView) -> Estimate:
+    served: list[Parity] | None = view.by_pane(_PARITY, list)
+    ordered: list[Parity] | None = view.by_pane(_PARITY_ORDERS, list)
+    silent = served is None or all(pane.empty for pane in served)
+    if not silent or ordered is None or all(pane.empty for pane in ordered):
+        return nothing(view) if served is None else parity.serving_parity(served, view.from_ns, view.to_ns)
+    found = parity.serving_parity(ordered, view.from_ns, view.to_ns)
+    return msgspec.structs.replace(found, extra={**found.extra, "selected": True})
 
 
 def serving_difference(scope: Scope) -> Series:

@@ -23,6 +23,7 @@ from monitor.engine.family import (
     share,
     sorted_labels,
 )
+from monitor.engine.memories.order_flow import ACK_TIMES, FILL_TIMES
 from monitor.engine.memories.orders import NEW_ORDERS, ORDER_PAIRS
 from monitor.engine.rings import WindowView
 from monitor.engine.rows import TIMEOUT_NS, UNMEASURED_NS, ScoreStatus
@@ -34,6 +35,7 @@ from monitor.wire.table import NO_TIME
 QUANTILES = ("0.5", "0.95", "0.99", "0.999")
 
 _TAGGED = "serve_latency_tagged"
+_ACK, _FILL = "order_ack_latency", "time_to_fill"
 
 
 def sources(scope: Scope) -> Iterator[Source]:
@@ -41,7 +43,8 @@ def sources(scope: Scope) -> Iterator[Source]:
     kind = plain(LatencyHistogram, scope.limits_ns)
     yield Source("serve_latency", "features", kind, _feed_served)
     yield Source(_TAGGED, NEW_ORDERS, kind, _feed_tagged)
-    yield Source("end_to_end_latency", ORDER_PAIRS, kind, _feed_end_to_end)
+    for key, rows in (("end_to_end_latency", ORDER_PAIRS), (_ACK, ACK_TIMES), (_FILL, FILL_TIMES)):
+        yield Source(key, rows, kind, _feed_derived(rows))
     yield Source("event_lag", "features", plain(LagHistogram, ()), _feed_lag)
     for role in scope.roles:
         yield Source(f"inference_latency/{role}", "features", kind, _feed_inference(role))
@@ -61,8 +64,8 @@ def _measured(statistic: LatencyHistogram, latency: NDArray[np.int64]) -> None:
     statistic.update(latency[(latency != UNMEASURED_NS) & (latency != TIMEOUT_NS)], timeouts)
 
 
-def _feed_end_to_end(statistic: LatencyHistogram, batch: Batch) -> None:
-    statistic.update(batch.derived[ORDER_PAIRS]["latency"])
+def _feed_derived(rows: str) -> Callable[[LatencyHistogram, Batch], None]:
+    return lambda statistic, batch: statistic.update(batch.derived[rows]["latency"])
 
 
 def _feed_lag(statistic: LagHistogram, batch: Batch) -> None:
@@ -204,6 +207,30 @@ def end_to_end_latency(scope: Scope) -> Series:
 def end_to_end_latency_above(scope: Scope) -> Series:
     """Share of orders that came later than the limit after their feature event, exact."""
     return _limits(scope, _plain("end_to_end_latency"), ())
+
+
+def order_ack_latency(scope: Scope) -> Series:
+    """Quantiles of `ts_ns` of an order's first `ack` less that of its `new` report.
+
+    Of orders that were acknowledged and whose `new` came, before or after: an order that is filled or
+    rejected without an `ack` has none. Negative ones (clocks differ) are counted in `extra.negative` and
+    enter nothing else.
+    """
+    return _quantiles(_plain(_ACK), ())
+
+
+def order_ack_latency_above(scope: Scope) -> Series:
+    """Share of acknowledged orders whose `ack` came later than the limit after their `new`, exact."""
+    return _limits(scope, _plain(_ACK), ())
+
+
+def time_to_fill(scope: Scope) -> Series:
+    """Quantiles of `ts_ns` of the report with which an order was first filled whole, less that of its `new`.
+
+    Only of orders that were: those that wait, or end before it, have none, so that it says little where
+    `fill_rate` is low. A later bust changes nothing of it. Negative ones as for `order_ack_latency`.
+    """
+    return _quantiles(_plain(_FILL), ())
 
 
 def event_lag(scope: Scope) -> Series:

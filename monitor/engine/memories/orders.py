@@ -38,24 +38,26 @@ class NewOrders:
     """Derives three kinds of rows.
 
     `new_orders`: `tagged` i8, ns that production's inference took by the order's tags, -1 where unsaid.
-    `order_pairs`: `latency` i8, ns from the event's `ts_ns` to the order's.
+    `order_pairs`: `latency` i8, ns from the event's `ts_ns` to the order's; `recorded` f8, the prediction
+    that the order says it rests on, NaN where unsaid, and `again` f8, what the active says of the event, NaN
+    where it gave no answer.
     `order_joins`: `outcome` i1 of `Outcome` and `count` i8 of how many met with it.
 
     An order pairs with the event of its symbol and `feature_event_id` that was folded last before it, else
-    first after it, at most `join_window` apart. Memory and state: about 20 bytes a feature event of the last
-    `join_window`.
+    first after it, at most `join_window` apart. Memory and state: about 28 bytes a feature event of the last
+    `join_window`, 24 in state where answers are of 32 bits.
     """
 
     key = "orders"
 
     def __init__(self, scope: Scope) -> None:
-        self._window, self._mine = scope.join_window_ns, scope.mine
-        self._join = Join(self._window, SLICE_NS, {"ts": "i8"}, {"ts": "i8"})
+        self._window, self._mine, self._active = scope.join_window_ns, scope.mine, scope.roles[0]
+        self._join = Join(self._window, SLICE_NS, {"ts": "i8", "again": "f8"}, {"ts": "i8", "recorded": "f8"})
 
     def take(self, batch: Batch) -> Mapping[str, Table]:
         """Rows of one slice of time, in order."""
         orders = self._new(batch.streams["orders"]) if "orders" in batch.streams else None
-        events = _events(batch.features) if len(batch.features) else None
+        events = self._events(batch) if len(batch.features) else None
         derived: dict[str, Table] = {}
         naming = None
         if orders is not None:
@@ -66,7 +68,13 @@ class NewOrders:
             return derived
         pairs = self._join.take(events, naming)
         if len(pairs):
-            derived[ORDER_PAIRS] = Table({"latency": pairs.references["ts"] - pairs.events["ts"]})
+            derived[ORDER_PAIRS] = Table(
+                {
+                    "latency": pairs.references["ts"] - pairs.events["ts"],
+                    "recorded": pairs.references["recorded"],
+                    "again": pairs.events["again"],
+                }
+            )
             derived[ORDER_JOINS] = _joins({Outcome.PAIRED: len(pairs)})
         return derived
 
@@ -91,8 +99,16 @@ class NewOrders:
                 ),
                 "named": np.array([bool(report.feature_event_id) for report in new["report"]]),
                 "tagged": np.array([_tagged(report) for report in new["report"]], np.int64),
+                # None becomes NaN.
+                "recorded": np.array([report.prediction for report in new["report"]], np.float64),
             }
         )
+
+    def _events(self, batch: Batch) -> Table:
+        features = batch.features
+        key = combine(features["symbol_key"], features["sample_key"])
+        again = batch.scores[self._active].value
+        return Table({"key": key, "eff": features["eff"], "ts": features["ts"], "again": again})
 
     @property
     def due(self) -> int | None:
@@ -117,11 +133,6 @@ class NewOrders:
             StateError: one cannot be read.
         """
         self._join.restore(records)
-
-
-def _events(features: Table) -> Table:
-    key = combine(features["symbol_key"], features["sample_key"])
-    return Table({"key": key, "eff": features["eff"], "ts": features["ts"]})
 
 
 def _joins(counts: Mapping[Outcome, int]) -> Table:
