@@ -16,8 +16,8 @@ import orjson
 
 from monitor.daemon.deployed import Deployed
 from monitor.daemon.markout_scope import markout_rules_of
-from monitor.daemon.paper_scope import paper_problems
 from monitor.daemon.order_scope import built_in_rules, order_rules_of
+from monitor.daemon.paper_scope import paper_problems
 from monitor.daemon.policy_scope import policy_of, policy_problems
 from monitor.daemon.references import unfit
 from monitor.daemon.sequence_scope import sequence_problems, sequence_rules_of

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, Field, model_validator
 from monitor.policy.rules import ACTIVE, DEPLOYMENT
 from monitor.settings.calendars import WrittenCalendar
 from monitor.settings.mistakes import mistake
-from monitor.settings.paper import PaperSettings
 from monitor.settings.order_settings import OrderSettings
+from monitor.settings.paper import PaperSettings
 from monitor.settings.quantities import (
     DAY,
     HOUR,

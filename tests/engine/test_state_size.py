@@ -69,7 +69,7 @@ def full_rings(desk: BusyDesk, said: list[Partial]) -> dict[str, bytes]:
             merged.merge(twin)
         encoded = msgspec.msgpack.encode(merged.encode())
         for number in range(window // length + 1):
-            records[f"ring/{length}/{START + number * length}"] = encoded
+            records[f"ring/{length}/{(START // length + number) * length}"] = encoded
     return records
 
 

@@ -89,7 +89,8 @@ def _feed_costs(statistic: ExactSums, batch: Batch) -> None:
 
 def _feed_fees(statistic: ExactSums, batch: Batch) -> None:
     rows = batch.derived[FILL_COSTS]
-    statistic.update(np.column_stack([rows["paid"], rows["paid"] * rows["fee"]]))
+    with np.errstate(over="ignore", invalid="ignore"):
+        statistic.update(np.column_stack([rows["paid"], rows["paid"] * rows["fee"]]))
 
 
 class _Filled(NamedTuple):
