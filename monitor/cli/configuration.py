@@ -34,7 +34,8 @@ def known_metrics() -> dict[str, MetricInfo]:
             labels=family.labels,
             windowed=family.windowed,
             blame=cast(Blame, family.blame),
-            sessions=family.of is None,
+            sessions=family.book is not None,
+            capital=family.capital,
             reference=family.group in _AGAINST_REFERENCE,
             values={label: _LABEL_VALUES[label] for label in family.labels if label in _LABEL_VALUES},
         )

@@ -11,7 +11,7 @@ from rich.table import Table
 from monitor.daemon.report import series
 from monitor.engine.catalogue import BY_NAME
 from monitor.engine.deployment import DeploymentFold
-from monitor.engine.equity import Window
+from monitor.engine.books.books import Window
 from monitor.engine.family import Labels
 from monitor.engine.readings import Value
 from monitor.policy.durations import format_duration
@@ -28,8 +28,8 @@ def show(console: Console, name: str, fold: DeploymentFold, as_of_ns: int) -> No
     latches = ", ".join(f"{subject} {state}" for subject, state in fold.decider.latches.states.items())
     console.print(f"\n{name} as of {rfc3339(as_of_ns)}: {latches}", style="bold", highlight=False)
     books = Table("book", "cash", "equity", "status", title="Books", title_justify="left")
-    for book in fold.equity.books:
-        standing = fold.equity.standing(book)
+    for book in fold.books.books:
+        standing = fold.books.standing(book)
         if standing is not None:
             books.add_row(book, _money(standing.cash), _money(standing.equity), str(standing.status))
     console.print(books)

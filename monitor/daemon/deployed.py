@@ -6,9 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from monitor.daemon.paper_scope import paper_rules_of, targets_of
+from monitor.engine.books.benchmark import Benchmark
+from monitor.engine.books.books import Books
+from monitor.engine.books.rates import Pair, pairs_to
+from monitor.engine.books.rules import TRADED, PerformanceRules
+from monitor.engine.books.series import books_of
 from monitor.engine.catalogue import Catalogue, memories
 from monitor.engine.deployment import DeploymentFold
-from monitor.engine.equity import EquitySequences
 from monitor.engine.grid import Grid
 from monitor.engine.scope import Scope, Source
 from monitor.engine.task import TaskFold
@@ -19,15 +23,10 @@ from monitor.policy.audit import Subjects
 from monitor.policy.decider import Decider
 from monitor.policy.rules import Grids, Policy
 from monitor.settings.deployment import Deployment
-from monitor.trading.books import BookRules, BookSet, book_key
+from monitor.trading.books import BookRules, BookSet
 from monitor.trading.ledger import LedgerRules
 from monitor.trading.marks import MarkRules
 from monitor.trading.units import InstrumentUnits, money_of
-
-
-def books_of(scope: Scope) -> tuple[str, ...]:
-    """Keys of all books of a deployment, the real one first."""
-    return (book_key("active", "real"), *(book_key(role, "paper") for role in scope.roles))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +48,8 @@ class Deployed:
     subjects: Subjects
     models: Mapping[str, Model]
     listed: Callable[[int], Sequence[InstrumentUnits]]
+    units_of: Callable[[str], InstrumentUnits]
+    fx: Mapping[str, str]
     volume: int | None = None
     """Place in the feature space of what caps the participation of the paper broker."""
 
@@ -74,25 +75,59 @@ class Deployed:
             self.grid,
             self.sources,
             tuple(memories(scope)),
-            TaskBooks(BookSet((), scope.roles, rules), scope.mine, self.listed, volume=self.volume),
+            self._task_books(BookSet((), scope.roles, rules)),
         )
 
-    def deployment_fold(self) -> DeploymentFold:
-        """A fresh fold 2."""
-        capital = self.settings.capital
-        real, *paper = self.books
-        equity = EquitySequences(
-            self.books,
-            self.settings.windows_ns,
-            tick_ns=self.grid.tick,
+    def _task_books(self, books: BookSet) -> TaskBooks:
+        benchmark = self.rules.benchmark if self.rules.capital is not None else ""
+        return TaskBooks(
+            books,
+            self.scope.mine,
+            self.listed,
+            {pair.symbol for pair in self._pairs.values()} | Benchmark.symbols(benchmark),
+            follow=benchmark == TRADED,
+            volume=self.volume,
+        )
+
+    @property
+    def rules(self) -> PerformanceRules:
+        """How its books are measured."""
+        capital, performance = self.settings.capital, self.settings.performance
+        tested = capital is not None and self.scope.sequences.pnl is not None
+        return PerformanceRules(
             currency=capital.currency if capital else "USD",
             capital=money_of(capital.amount) if capital else None,
             staleness_ns=self.settings.books.mark_staleness_ns,
             promoted_ns=self.settings.models.promoted_at_ns,
+            calendar=self.calendar,
+            grid_ns=performance.grid_ns,
+            daily_from_ns=performance.daily_from_ns,
+            min_returns=performance.min_returns,
+            floor_bps=performance.floor_bps,
+            max_position_gap=performance.max_position_gap,
+            benchmark=performance.benchmark,
+            block_ns=self.scope.sequences.block_ns if tested else None,
+        )
+
+    @property
+    def _pairs(self) -> dict[str, Pair]:
+        half_ticks = {symbol: self.units_of(symbol).half_tick for symbol in self.fx.values()}
+        return pairs_to(self.rules.currency, self.fx, half_ticks)
+
+    def deployment_fold(self) -> DeploymentFold:
+        """A fresh fold 2."""
+        real, *paper = self.books
+        books = Books(
+            self.books,
+            self.settings.windows_ns,
+            self.rules,
+            tick_ns=self.grid.tick,
             flat={*paper, real} if self.settings.books.start_flat else set(paper),
+            pairs=self._pairs,
+            currency_of=lambda symbol: self.units_of(symbol).currency,
         )
         grids = Grids(self.grid.tick, self.grid.evaluation)
         decider = Decider(self.policy, self.subjects, grids, self.calendar)
         return DeploymentFold(
-            self.grid, self.sources, self.catalogue, self.settings.windows_ns, equity, decider
+            self.grid, self.sources, self.catalogue, self.settings.windows_ns, books, decider
         )

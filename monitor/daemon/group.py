@@ -122,20 +122,15 @@ class Group:
 
     def listed(self, start: int) -> list[InstrumentUnits]:
         """Units of the symbols from the `start`-th on."""
-        found = []
-        for symbol in self.symbols.names[start:]:
-            instrument = self.settings.instruments.get(symbol)
-            assert instrument is not None, "the symbol table holds instruments only"
-            found.append(
-                InstrumentUnits.of(
-                    symbol,
-                    instrument.tick_size,
-                    instrument.lot_size,
-                    instrument.multiplier,
-                    instrument.currency,
-                )
-            )
-        return found
+        return [self.units_of(symbol) for symbol in self.symbols.names[start:]]
+
+    def units_of(self, symbol: str) -> InstrumentUnits:
+        """Units of an instrument."""
+        instrument = self.settings.instruments.get(symbol)
+        assert instrument is not None, "only instruments are asked for"
+        return InstrumentUnits.of(
+            symbol, instrument.tick_size, instrument.lot_size, instrument.multiplier, instrument.currency
+        )
 
     def _wrong(self, key: str, message: str, remedy: str) -> None:
         self._problems.append(Problem(self._file, key, message, remedy))
@@ -281,6 +276,8 @@ class Group:
             models=models,
             listed=self.listed,
             volume=place[participation.volume] if participation is not None else None,
+            units_of=self.units_of,
+            fx=self.settings.fx,
         )
 
     def _previous(self, name: str, deployment: Deployment) -> Artifact | None:

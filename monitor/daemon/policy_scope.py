@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import msgspec
 
-from monitor.daemon.deployed import books_of
 from monitor.daemon.skill_scope import unmeasurable
-from monitor.engine.catalogue import BY_NAME, FAMILIES, Catalogue
+from monitor.engine.catalogue import FAMILIES, Catalogue
 from monitor.engine.family import Labels
 from monitor.engine.grid import Grid
 from monitor.engine.scope import Scope
@@ -28,7 +27,7 @@ def policy_of(
         for rule in policy.rules
         for labels in _spoken_of(rule, scope, catalogue)
     )
-    shortest = {f.name: grid.schedule(f.every_ns) for f in FAMILIES if f.of is not None}
+    shortest = {f.name: grid.schedule(f.every_ns) for f in FAMILIES if not f.ticks}
     money = {family.name for family in FAMILIES if family.unit == "money"}
     return Policy(policy.name, (*expanded, *built_in), policy.sha256).bind(
         Grids(grid.tick, grid.evaluation), shortest, money
@@ -53,16 +52,6 @@ def policy_problems(
 
 
 def _spoken_of(rule: Rule, scope: Scope, catalogue: Catalogue) -> list[Labels]:
-    series = _labels_of(rule.metric, catalogue, books_of(scope))
+    series = [m.labels for m in catalogue.metrics if m.family.name == rule.metric]
+    series += [m.labels for m in catalogue.books if m.family.name == rule.metric]
     return [labels for labels in series if set(rule.labels) <= set(labels)]
-
-
-def _labels_of(metric: str, catalogue: Catalogue, books: Sequence[str]) -> list[Labels]:
-    family = BY_NAME[metric]
-    if family.of is not None:
-        return [m.labels for m in catalogue.metrics if m.family is family]
-    pairs = [tuple(sorted((a, b) for a, b in (p.split("=", 1) for p in k.split(",")))) for k in books]
-    if metric == "model_effect":
-        roles = sorted({dict(labels)["role"] for labels in pairs} - {"active"})
-        return [(("role", role),) for role in roles]
-    return list(pairs)

@@ -75,10 +75,10 @@ def _estimate(value: Value) -> dict[str, Any]:
 
 def _books(fold: DeploymentFold, units: Mapping[str, InstrumentUnits]) -> dict[str, Any]:
     books = {}
-    for name in fold.equity.books:
-        standing = fold.equity.standing(name)
+    for name in fold.books.books:
+        standing = fold.books.standing(name)
         positions: dict[str, dict[str, Any]] = {}
-        for state in fold.equity.tasks(name).values():
+        for state in fold.books.tasks(name).values():
             for symbol, held in state.holdings.items():
                 unit = units[symbol]
                 positions[symbol] = {
@@ -88,7 +88,7 @@ def _books(fold: DeploymentFold, units: Mapping[str, InstrumentUnits]) -> dict[s
                     "multiplier": format(unit.multiplier, "f"),
                 }
         books[name] = {
-            "currency": fold.equity.currency,
+            "currency": fold.books.currency,
             "cash": format_money(standing.cash) if standing else "0",
             "equity": format_money(standing.equity) if standing and standing.readable else None,
             "status": str(standing.status) if standing else "unknown",

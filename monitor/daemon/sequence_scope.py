@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from monitor.engine.catalogue import BY_NAME
-from monitor.engine.measures.sequences import CHANGES, TESTS_OF_LOSS
+from monitor.engine.measures.sequences import CHANGES, TESTS_OF_LOSS, TESTS_OF_PNL
 from monitor.engine.panes import pane_length
 from monitor.engine.sequence_rules import SequenceRules
 from monitor.models.manifest import Manifest
@@ -36,6 +36,7 @@ def sequence_rules_of(
         error=Harm(settings.error.bound, settings.error.margin),
         loss_bound=loss.bound,
         loss_margin=loss.margin,
+        pnl=None if settings.pnl.bound is None else Harm(settings.pnl.bound, settings.pnl.margin),
         delta=settings.change.delta,
         changes=frozenset(rule.metric for rule in deployment.policy.rules) & frozenset(CHANGES),
     )
@@ -87,6 +88,12 @@ def sequence_problems(
                 "sequences.loss.bound",
                 f"{rule.metric} is tested within a bound, and squared errors of returns have none.",
                 "Write a few times the mean squared error of a block.",
+            )
+        if rule.metric in TESTS_OF_PNL and sequences is not None and sequences.pnl.bound is None:
+            yield (
+                "sequences.pnl.bound",
+                f"{rule.metric} is tested within a bound, and P&L has none.",
+                "Write a few times the usual model effect of a block, in bps of capital.",
             )
         if BY_NAME[rule.metric].unit == "evidence" and (rule.comparator == "below" or rule.threshold <= 1):
             yield (

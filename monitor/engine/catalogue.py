@@ -7,9 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from monitor.engine.books import divergence as books_apart
+from monitor.engine.books import figures
+from monitor.engine.books.benchmark import Benchmark
+from monitor.engine.books.blocks import EffectBlocks
+from monitor.engine.books.books import REAL_BOOK, TWIN_BOOK
+from monitor.engine.books.series import alone, each_book, each_shadow, each_twin
 from monitor.engine.drift_rules import DriftRules
-from monitor.engine.equity import EquitySequences
-from monitor.engine.family import Family, Labels, Metric
+from monitor.engine.family import BookMetric, Family, Labels, Metric
 from monitor.engine.measures import (
     agreement,
     drift,
@@ -64,8 +69,8 @@ from monitor.stats.significance import significant
 from monitor.stats.slots import Slots
 from monitor.stats.staleness import Staleness
 from monitor.stats.weighted_mean import weighted_mean
+from monitor.trading import performance
 from monitor.trading.markout import markouts as markouts_of
-from monitor.trading.performance import difference
 
 GROUPS = (
     latency,
@@ -179,6 +184,8 @@ FAMILIES: tuple[Family, ...] = (
     Family("error_e_detector", ("role",), "evidence", "shadow", 0, "Evidence of any stretch that the shadow now fails more often: fires above the mean blocks between false alarms.", sequences.error_e_detector, windowed=False, made_of=(BettingTest,)),
     Family("loss_e_value", ("role",), "evidence", "shadow", 0, "Evidence since the start that the shadow's loss against labels is larger: fires above 1/alpha.", sequences.loss_e_value, windowed=False, kinds=("class", "probability", "return"), stream="outcomes", made_of=(BettingTest,)),
     Family("loss_e_detector", ("role",), "evidence", "shadow", 0, "Evidence of any stretch that the shadow's loss is now larger: fires above the mean blocks between false alarms.", sequences.loss_e_detector, windowed=False, kinds=("class", "probability", "return"), stream="outcomes", made_of=(BettingTest,)),
+    Family("pnl_e_value", ("role",), "evidence", "shadow", 0, "Evidence since the start that the shadow's signals earn less: fires above 1/alpha.", sequences.pnl_e_value, windowed=False, capital=True, made_of=(EffectBlocks, BettingTest)),
+    Family("pnl_e_detector", ("role",), "evidence", "shadow", 0, "Evidence of any stretch that the shadow's signals now earn less: fires above the mean blocks between false alarms.", sequences.pnl_e_detector, windowed=False, capital=True, made_of=(BettingTest,)),
     Family("prediction_gap_change", ("role",), "count", "nobody", 0, "Changes of level of mean shadow - active, found in the window by ADWIN.", sequences.prediction_gap_change, made_of=(ChangeDetector,)),
     Family("loss_change", ("role",), "count", "nobody", 0, "Changes of level of the shadow's mean loss less the active's, found in the window by ADWIN.", sequences.loss_change, kinds=("class", "probability", "return"), stream="outcomes", made_of=(ChangeDetector,)),
     Family("serve_latency_change", (), "count", "nobody", 0, "Changes of level of production's mean log latency, found in the window by ADWIN.", sequences.serve_latency_change, made_of=(ChangeDetector,)),
@@ -200,10 +207,25 @@ FAMILIES: tuple[Family, ...] = (
     Family("slippage_delay_bps", (), "bps", "active", 0, "The part of slippage that the market made before the fill.", fills.slippage_delay_bps, made_of=(fills.slippage_delay_bps,)),
     Family("slippage_spread_bps", (), "bps", "active", 0, "The part of slippage that was paid at the fill.", fills.slippage_spread_bps, made_of=(fills.slippage_spread_bps,)),
     Family("fees_bps", (), "bps", "active", 0, "Fees of real fills on the notional paid.", fills.fees_bps, made_of=(fills.fees_bps, weighted_mean)),
-    Family("equity", ("fills", "role"), "money", "deployment", 0, "Cash plus quantity x mark of a book, all tasks marked at one instant.", None, windowed=False, made_of=(EquitySequences.equity,)),
-    Family("pnl_after_costs", ("fills", "role"), "money", "deployment", 0, "Change of equity since the window began, transfers left out.", None, made_of=(EquitySequences.profit,)),
-    Family("drawdown", ("fills", "role"), "fraction", "deployment", 0, "(high-water mark - E) / high-water mark; E = capital + P&L since the window began.", None, made_of=(EquitySequences.drawdown,)),
-    Family("model_effect", ("role",), "money", "shadow", 0, "P&L of the shadow's paper book minus that of the active's.", None, made_of=(difference,)),
+    Family("equity", ("fills", "role"), "money", "deployment", 0, "Cash plus quantity x mark of a book, all tasks marked at one instant.", None, windowed=False, ticks=True, book=each_book(figures.equity), made_of=(figures.equity,)),
+    Family("gross_exposure", ("fills", "role"), "money", "deployment", 0, "Sum over symbols of |quantity x mark| of a book.", None, windowed=False, ticks=True, book=each_book(figures.gross_exposure), made_of=(figures.gross_exposure,)),
+    Family("net_exposure", ("fills", "role"), "money", "deployment", 0, "Sum over symbols of quantity x mark of a book.", None, windowed=False, ticks=True, book=each_book(figures.net_exposure), made_of=(figures.net_exposure,)),
+    Family("pnl", ("fills", "role"), "money", "deployment", 0, "P&L of a book before fees.", None, ticks=True, book=each_book(figures.pnl), made_of=(figures.pnl,)),
+    Family("pnl_after_costs", ("fills", "role"), "money", "deployment", 0, "Change of equity since the window began, transfers left out.", None, ticks=True, book=each_book(figures.pnl_after_costs), made_of=(figures.pnl_after_costs,)),
+    Family("drawdown", ("fills", "role"), "fraction", "deployment", 0, "(high-water mark - E) / high-water mark; E = capital + P&L since the window began.", None, ticks=True, capital=True, book=each_book(figures.drawdown), made_of=(figures.drawdown, performance.drawdown)),
+    Family("sharpe", ("fills", "role"), "annualised ratio", "deployment", 0, "Annualised Sharpe ratio of a book.", None, book=each_book(figures.sharpe), made_of=(figures.sharpe, performance.sharpe_ratio, performance.sharpe_error, performance.effective_returns)),
+    Family("win_rate", ("fills", "role"), "fraction", "deployment", 0, "Share of round trips that won, zeros apart.", None, book=each_book(figures.win_rate), made_of=(figures.win_rate,)),
+    Family("turnover", ("fills", "role"), "fraction", "deployment", 0, "Notional traded over the average gross book; a full swap is 2.", None, book=each_book(figures.turnover), made_of=(figures.turnover, performance.turnover)),
+    Family("pnl_vs_benchmark", ("fills", "role"), "money", "deployment", 0, "P&L of a book less that of buying and holding.", None, capital=True, book=each_book(figures.pnl_vs_benchmark), made_of=(figures.pnl_vs_benchmark, Benchmark)),
+    Family("pnl_divergence", ("role",), "money", "shadow", 0, "P&L of the shadow's paper book minus that of the real one.", None, book=each_shadow(books_apart.pnl_divergence, REAL_BOOK), made_of=(books_apart.pnl_divergence, performance.difference)),
+    Family("pnl_divergence_bps_traded", ("role",), "bps", "shadow", 0, "P&L divergence in bps of the notional that the two books traded.", None, book=each_shadow(books_apart.pnl_divergence_bps_traded, REAL_BOOK), made_of=(books_apart.pnl_divergence_bps_traded, performance.bps_traded)),
+    Family("pnl_divergence_bps_capital", ("role",), "bps", "shadow", 0, "P&L divergence in bps of the capital.", None, capital=True, book=each_shadow(books_apart.pnl_divergence_bps_capital, REAL_BOOK), made_of=(books_apart.pnl_divergence_bps_capital,)),
+    Family("pnl_divergence_z", ("role",), "sigma", "shadow", 0, "P&L divergence in standard errors, by paired returns.", None, book=each_shadow(books_apart.pnl_divergence_z, REAL_BOOK), made_of=(books_apart.pnl_divergence_z, performance.z_score)),
+    Family("pnl_divergence_relative", ("role",), "fraction", "deployment", 0, "Gap between paper and real book of one model, by the real P&L.", None, capital=True, book=each_twin(books_apart.pnl_divergence_relative), made_of=(books_apart.pnl_divergence_relative, performance.relative_divergence)),
+    Family("model_effect", ("role",), "money", "shadow", 0, "P&L of the shadow's paper book minus that of the active's.", None, book=each_shadow(books_apart.model_effect, TWIN_BOOK), made_of=(books_apart.model_effect, performance.difference)),
+    Family("model_effect_bps_capital", ("role",), "bps", "shadow", 0, "Model effect in bps of the capital.", None, capital=True, book=each_shadow(books_apart.model_effect_bps_capital, TWIN_BOOK), made_of=(books_apart.model_effect_bps_capital,)),
+    Family("execution_effect", (), "money", "deployment", 0, "P&L of the active's paper book minus that of its real one.", None, book=alone(books_apart.execution_effect), made_of=(books_apart.execution_effect, performance.difference)),
+    Family("position_gap", (), "fraction", "deployment", 0, "How far the active's paper positions are from the real ones.", None, book=alone(books_apart.position_gap), made_of=(books_apart.position_gap,)),
 )  # fmt: skip
 """Every metric there is, in the order of the report."""
 
@@ -211,7 +233,7 @@ BY_NAME = {family.name: family for family in FAMILIES}
 
 
 class Catalogue:
-    """The pane metrics of one deployment, by name and labels."""
+    """The metrics of one deployment, by name and labels: `metrics` of panes, `books` of books."""
 
     def __init__(self, scope: Scope) -> None:
         self.metrics = tuple(
@@ -221,8 +243,19 @@ class Catalogue:
             for labels, value in family.of(scope)
         )
         self.sequences = tuple(sequences.sequences(scope))
+        self.books = tuple(
+            BookMetric(family, series.labels, series.value, series.books)
+            for family in FAMILIES
+            if family.book is not None
+            for series in family.book(scope)
+        )
         self._by_key = {(m.family.name, m.labels): m for m in self.metrics}
+        self._of_books = {(m.family.name, m.labels): m for m in self.books}
+
+    def find_book(self, name: str, labels: Labels) -> BookMetric | None:
+        """The metric of books with exactly these labels; None where the deployment has no such metric."""
+        return self._of_books.get((name, labels))
 
     def find(self, name: str, labels: Labels) -> Metric | None:
-        """The metric with exactly these labels; None where the deployment has no such metric."""
+        """The metric of panes with exactly these labels; None where the deployment has no such metric."""
         return self._by_key.get((name, labels))

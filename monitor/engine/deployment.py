@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 
+from monitor.engine.books.books import Books
 from monitor.engine.catalogue import Catalogue
-from monitor.engine.equity import EquitySequences
 from monitor.engine.evidence import Evidence
 from monitor.engine.grid import Grid
+from monitor.engine.measures.sequences import pnl_test
 from monitor.engine.partials import Partial
 from monitor.engine.readings import Heavy, Readings, Value
 from monitor.engine.scope import Source
@@ -43,16 +44,16 @@ class DeploymentFold:
         sources: tuple[Source, ...],
         catalogue: Catalogue,
         windows_ns: tuple[int, ...],
-        equity: EquitySequences,
+        books: Books,
         decider: Decider,
     ) -> None:
         self.grid = grid
-        self.equity = equity
+        self.books = books
         self.decider = decider
         self.decisions: list[Decision] = []
         self.at: int | None = None
         self._evidence = Evidence(grid, sources, windows_ns, catalogue.sequences)
-        self._readings = Readings(grid, catalogue, windows_ns, self._evidence, equity)
+        self._readings = Readings(grid, catalogue, windows_ns, self._evidence, books)
         self._changed: int | None = None
         self._missing: frozenset[int] = frozenset()
         longest_for = max((rule.for_ns for rule in decider.policy.rules), default=0)
@@ -81,8 +82,9 @@ class DeploymentFold:
 
         What a task says again after a restart is no news.
         """
-        books = partial.books is not None and self.equity.news(partial.task, partial.books)
-        return bool(books) or self._evidence.news(partial.task, partial)
+        return self.books.news(partial.task, partial.books or {}, partial.marks) or self._evidence.news(
+            partial.task, partial
+        )
 
     def resumption(self, change: int | None) -> int | None:
         """Where evaluation goes on after a silence; None where that is not known yet.
@@ -152,15 +154,15 @@ class DeploymentFold:
         self.decisions += answer.events
         if answer.reset:
             self._evidence.restart(at)
-            self.equity.restart(self._judged(answer.reset))
+            self.books.restart(self._judged(answer.reset))
             self._dirty = True
 
     def _judged(self, subjects: Sequence[str]) -> list[str]:
         """Books that speak of these subjects: all of the active's and the deployment's; of a shadow's the
         paper books, whose differences are taken over the same instants."""
         if {ACTIVE, DEPLOYMENT} & set(subjects):
-            return list(self.equity.books)
-        return [book for book in self.equity.books if book.endswith(f"fills={PAPER}")]
+            return list(self.books.books)
+        return [book for book in self.books.books if book.endswith(f"fills={PAPER}")]
 
     def snapshot(self, at: int, parts: Mapping[int, Sequence[Partial]]) -> None:
         """Fold the last words of a replay, as of `at`, which no rule sees."""
@@ -198,22 +200,21 @@ class DeploymentFold:
         changed |= self._evidence.fold(at, parts, known=not missing, complete=complete)
         for task in sorted(parts):
             for partial in parts[task]:
-                if partial.books is not None:
-                    changed |= self.equity.fold(task, partial.books)
+                changed |= self.books.fold(task, partial.books or {}, partial.marks)
+                for start, offsets in partial.covers():
+                    self.books.cover(start, start + self.grid.pane, offsets)
         self.at, self._missing = at, missing
         if changed:
             self._changed = at
-        self.equity.take(at, missing=bool(missing))
-        for task in sorted(parts):
-            for partial in parts[task]:
-                for start, offsets in partial.covers():
-                    self.equity.cover(start, start + self.grid.pane, offsets)
+        for block in self.books.take(at, missing=bool(missing)):
+            for role, loss in block.losses.items():
+                self._evidence.sequences.feed(pnl_test(role), block.start, loss, block.offsets)
         self._readings.take(at, missing=bool(missing))
         self._dirty = True
 
     def records(self) -> dict[str, bytes | None]:
         """State records changed since the last call; None = deleted."""
-        out = {**self.equity.records(), **self._evidence.records()}
+        out = {**self.books.records(), **self._evidence.records()}
         if self._dirty:
             missing = tuple(sorted(self._missing))
             out["fold"] = msgspec.msgpack.encode(
@@ -238,7 +239,7 @@ class DeploymentFold:
             self._changed, since = state.changed, state.since
             self._missing = frozenset(state.missing)
         self._evidence.restore(records, self.at, since)
-        self.equity.restore(records)
+        self.books.restore(records)
         policy = {k.removeprefix(_POLICY): v for k, v in records.items() if k.startswith(_POLICY)}
         return self.decider.restore(policy)
 

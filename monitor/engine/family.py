@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.engine.books.series import BookValue
+from monitor.engine.books.series import Series as BooksSeries
 from monitor.engine.rings import WindowView
 from monitor.engine.scope import Scope
 from monitor.stats.counts import Counts
@@ -31,11 +33,12 @@ class Family:
     """A metric by name. `blame`: whom it accuses: `shadow`, `role` (the label's), `active`, `deployment` or
     `nobody`.
 
-    `of(scope)` yields labels and value functions of the pane metrics; None for metrics of the books, which
-    are made from equity at instants. `every_ns`: shortest useful schedule, 0 = every evaluation. `kinds`: of
-    the outputs of models that have it, () where all have; `stream`: the optional input it is made of.
-    `made_of`: what its documentation is in: statistics, or functions that read them. `windowed`: whether it
-    is read over windows; a sequence counts from its own start.
+    `of(scope)` yields labels and value functions of the pane metrics; None for metrics of the books, of which
+    `book(scope)` yields the series: they are made from books at instants. `every_ns`: shortest useful
+    schedule, 0 = every evaluation. `kinds`: of the outputs of models that have it, () where all have;
+    `stream`: the optional input it is made of. `made_of`: what its documentation is in: statistics, or
+    functions that read them. `windowed`: whether it is read over windows; a sequence counts from its own
+    start. `ticks`: whether rules may ask for it at every tick, and not only at every evaluation.
     """
 
     name: str
@@ -51,6 +54,10 @@ class Family:
     stream: str = ""
     made_of: tuple[Any, ...] = ()
     windowed: bool = True
+    book: BooksSeries | None = None
+    ticks: bool = False
+    capital: bool = False
+    """Whether it is measured against capital."""
 
     @property
     def group(self) -> str:
@@ -65,6 +72,16 @@ class Metric:
     family: Family
     labels: Labels
     value: Value
+
+
+@dataclass(frozen=True, slots=True)
+class BookMetric:
+    """One metric of books of a deployment: family and labels, sorted by label name; `books` it rests on."""
+
+    family: Family
+    labels: Labels
+    value: BookValue
+    books: tuple[str, ...]
 
 
 def estimate(view: WindowView, value: float, n: int, **more: Any) -> Estimate:

@@ -7,6 +7,7 @@ of a commit says how far the task has come.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -54,6 +55,15 @@ class BookState(msgspec.Struct, frozen=True, array_like=True):
     gap: dict[str, str] = {}
 
 
+class Mark(NamedTuple):
+    """What a symbol is worth: half-ticks, and when that was renewed (ns; 0: never); whether any book of the
+    deployment has traded it."""
+
+    half_ticks: int
+    ts: int
+    traded: bool
+
+
 class Open(msgspec.Struct, frozen=True, array_like=True):
     """The open finest pane, cumulative; only statistics with a metric due at this instant."""
 
@@ -73,7 +83,8 @@ class Partial(msgspec.Struct, frozen=True, array_like=True):
 
     `first`: the first instant of the task's grid, None before its first row. `idle`: none of its inputs had a
     row to offer. `digest`: of the configuration its panes were made under. `books`: None where unchanged.
-    `cover`: the open pane's start and its offsets so far, at the first instant after new rows.
+    `cover`: the open pane's start and its offsets so far, at the first instant after new rows. `marks`: of
+    symbols that fold 2 asks for, those that changed.
     """
 
     deployment: str
@@ -86,6 +97,7 @@ class Partial(msgspec.Struct, frozen=True, array_like=True):
     open: Open | None = None
     closed: tuple[Closed, ...] = ()
     cover: tuple[int, Offsets] | None = None
+    marks: dict[str, Mark] = {}
 
     def covers(self) -> Iterator[tuple[int, Offsets]]:
         """Finest panes by start, with the smallest and largest offset of their rows so far."""

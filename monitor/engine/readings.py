@@ -10,18 +10,16 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+from monitor.engine.books.books import Books, Window
 from monitor.engine.catalogue import BY_NAME, Catalogue
-from monitor.engine.equity import EquitySequences, Window
 from monitor.engine.evidence import Evidence
-from monitor.engine.family import Family, Labels, Metric
+from monitor.engine.family import BookMetric, Family, Labels, Metric
 from monitor.engine.grid import Grid
 from monitor.engine.panes import Offsets, cover
 from monitor.engine.rings import WindowView
 from monitor.policy.docket import Proof
-from monitor.policy.rules import ACTIVE, Rule
+from monitor.policy.rules import Rule
 from monitor.stats.estimate import Estimate, Status
-from monitor.trading.books import PAPER, book_key
-from monitor.trading.performance import difference
 from monitor.trading.units import format_money
 
 
@@ -54,15 +52,13 @@ class Readings:
         catalogue: Catalogue,
         windows_ns: tuple[int, ...],
         evidence: Evidence,
-        equity: EquitySequences,
+        books: Books,
     ) -> None:
         self._grid = grid
         self._catalogue = catalogue
         self._windows = windows_ns
         self._spans: tuple[Window, ...] = (*windows_ns, "session", "promotion")
-        self._evidence, self._equity = evidence, equity
-        labels = [dict(book_labels(book)) for book in equity.books]
-        self._challengers = sorted({of["role"] for of in labels} - {ACTIVE})
+        self._evidence, self._books = evidence, books
         self._at = 0
         self._missing = False
         self._made: dict[tuple[str, Labels, int], Estimate] = {}
@@ -119,21 +115,16 @@ class Readings:
             if wanted(metric.family):
                 for window in self._windows if metric.family.windowed else (0,):
                     yield Value(metric.family.name, metric.labels, window, self._of_panes(metric, window))
-        equity, books = self._equity, [(book, book_labels(book)) for book in self._equity.books]
-        for book, labels in books:
-            yield Value("equity", labels, 0, equity.equity(book, self._at))
-        for name, read in (("pnl_after_costs", equity.profit), ("drawdown", equity.drawdown)):
-            for book, labels in books:
-                for span in self._spans:
-                    yield Value(name, labels, span, read(book, span, self._at))
-        for role in self._challengers:
-            for span in self._spans:
-                yield Value("model_effect", (("role", role),), span, self._model_effect(role, span))
+        for of_books in self._catalogue.books:
+            if wanted(of_books.family):
+                for span in self._spans if of_books.family.windowed else (0,):
+                    yield Value(of_books.family.name, of_books.labels, span, self._of_books(of_books, span))
 
     def estimate(self, rule: Rule) -> Estimate:
         """The value that a rule asks for."""
-        if BY_NAME[rule.metric].of is None:
-            return self._of_books(rule)
+        of_books = self._catalogue.find_book(rule.metric, rule.labels)
+        if of_books is not None:
+            return self._of_books(of_books, rule.window)  # type: ignore[arg-type]
         metric = self._catalogue.find(rule.metric, rule.labels)
         if metric is None or not isinstance(rule.window, int):
             return Estimate(value=None, n=0, status=Status.NOT_APPLICABLE, from_ns=self._at, to_ns=self._at)
@@ -154,36 +145,9 @@ class Readings:
             return Estimate(value=None, n=0, status=Status.UNKNOWN, from_ns=view.from_ns, to_ns=view.to_ns)
         return metric.value(view)
 
-    def _of_books(self, rule: Rule) -> Estimate:
-        labels = dict(rule.labels)
-        book = book_key(labels.get("role", ""), labels.get("fills", ""))
-        window: Window = rule.window  # type: ignore[assignment]
-        match rule.metric:
-            case "equity":
-                return self._equity.equity(book, self._at)
-            case "pnl_after_costs":
-                return self._equity.profit(book, window, self._at)
-            case "drawdown":
-                return self._equity.drawdown(book, window, self._at)
-            case _:
-                return self._model_effect(labels["role"], window)
-
-    def _model_effect(self, role: str, window: Window) -> Estimate:
-        """{shadow, paper} - {active, paper}: challenger minus incumbent, over the same instants."""
-        theirs = self._equity.profit(book_key(role, PAPER), window, self._at)
-        ours = self._equity.profit(book_key(ACTIVE, PAPER), window, self._at)
-        value = None
-        if theirs.value is not None and ours.value is not None and theirs.from_ns == ours.from_ns:
-            value = difference(int(theirs.value), int(ours.value))
-        sound = value is not None and theirs.status is Status.OK and ours.status is Status.OK
-        return Estimate(
-            value=value,
-            n=min(theirs.n, ours.n),
-            status=Status.OK if sound else Status.UNKNOWN,
-            from_ns=theirs.from_ns,
-            to_ns=theirs.to_ns,
-            stale=value is not None and not sound,
-        )
+    def _of_books(self, metric: BookMetric, window: Window) -> Estimate:
+        """A metric of books over a window, 0 for one without."""
+        return metric.value(self._books, metric.labels, window, self._at)
 
     def prove(self, rule: Rule) -> Proof:
         """What the value of a rule rests on: offsets of the panes of its window, sums of the books.
@@ -196,20 +160,17 @@ class Readings:
         if family.of is not None and isinstance(rule.window, int):
             view = self._evidence.window(rule.window, self._grid.schedule(family.every_ns))
             return Proof({}, view.offsets)
-        labels = dict(rule.labels)
-        books = {book_key(labels["role"], labels["fills"])} if "fills" in labels else set()
-        if not books:
-            books = {book_key(role, PAPER) for role in (ACTIVE, labels["role"])}
+        metric = self._catalogue.find_book(rule.metric, rule.labels)
         # What a book holds now rests on everything since it began, or was promoted.
         window: Window = rule.window or "promotion"  # type: ignore[assignment]
         offsets: Offsets = {}
-        for book in books:
-            cover(offsets, self._equity.covered(book, window, self._at))
+        for book in metric.books if metric is not None else ():
+            cover(offsets, self._books.covered(book, window))
         return Proof(self._sums(), dict(sorted(offsets.items())))
 
     def _sums(self) -> dict[str, object]:
         """Cash and value of every book, as decimal text."""
-        standings = {book: self._equity.standing(book) for book in self._equity.books}
+        standings = {book: self._books.standing(book) for book in self._books.books}
         return {
             book: {"cash": format_money(standing.cash), "value": format_money(standing.value)}
             for book, standing in standings.items()
@@ -219,9 +180,3 @@ class Readings:
 
 def _key(metric: Metric, window_ns: int) -> tuple[str, Labels, int]:
     return metric.family.name, metric.labels, window_ns
-
-
-def book_labels(book: str) -> Labels:
-    """The labels of a book's key, sorted by name."""
-    pairs = [part.split("=", 1) for part in book.split(",")]
-    return tuple(sorted((name, value) for name, value in pairs))

@@ -14,7 +14,8 @@ class SequenceRules:
     """Tests take blocks of `block_ns`, detectors of changes panes of `pane_ns`: multiples of the finest pane.
 
     `error`: the hypothesis about failed answers, a share of the rows; `loss`: about the loss against labels,
-    None where it has the bound of the models' kind. `delta` of the detectors; `changes`: the metrics of them
+    None where it has the bound of the models' kind; `pnl`: about -model_effect of a block in bps of the
+    capital, None: not tested. `delta` of the detectors; `changes`: the metrics of them
     that rules name, since no others are made.
     """
 
@@ -23,5 +24,6 @@ class SequenceRules:
     error: Harm = field(default_factory=lambda: Harm(1.0))
     loss_bound: float | None = None
     loss_margin: float = 0.0
+    pnl: Harm | None = None
     delta: float = 0.002
     changes: frozenset[str] = frozenset()

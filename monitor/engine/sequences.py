@@ -42,13 +42,14 @@ class SequenceKind:
     """How one sequence begins, is read back, and what it takes of which panes.
 
     `takes`: keys of pane statistics. `value` of the merged panes of a block of `length_ns`, a multiple of the
-    finest pane: None, or not finite, where the block says nothing, and is void.
+    finest pane: None, or not finite, where the block says nothing, and is void. Without `value` it takes what
+    it is fed.
     """
 
     key: str
     takes: tuple[str, ...]
     length_ns: int
-    value: Callable[[Pane], float | None]
+    value: Callable[[Pane], float | None] | None
     empty: Callable[[], SequenceState]
     decode: Callable[[bytes], SequenceState]
 
@@ -184,6 +185,8 @@ class Sequences:
         self._sequences = {sequence.key: sequence for sequence in sequences}
         takes: dict[int, dict[str, Kind]] = {}
         for sequence in self._sequences.values():
+            if sequence.value is None:
+                continue
             taken = {key: kinds[key] for key in sequence.takes}
             takes[sequence.length_ns] = takes.get(sequence.length_ns, {}) | taken
         self._blocks = {length: _Blocks(length, takes[length]) for length in sorted(takes)}
@@ -205,14 +208,21 @@ class Sequences:
                 blocks.add(start, closed[start])
             for start, pane in blocks.close(at):
                 for sequence in self._sequences.values():
-                    if sequence.length_ns == length:
-                        self._close(sequence, start, pane if known else None)
+                    if sequence.value is not None and sequence.length_ns == length:
+                        value = sequence.value(pane) if pane is not None and known else None
+                        self._close(sequence, start, value, pane.offsets if pane is not None else {})
 
-    def _close(self, sequence: SequenceKind, start: int, pane: Pane | None) -> None:
+    def feed(self, key: str, start: int, value: float | None, offsets: Offsets) -> None:
+        """A block of a sequence that takes no panes, from `start` on; None: it is void.
+
+        `offsets`: of the rows in it.
+        """
+        self._close(self._sequences[key], start, value, offsets)
+
+    def _close(self, sequence: SequenceKind, start: int, value: float | None, offsets: Offsets) -> None:
         standing = self.standings[sequence.key]
-        value = sequence.value(pane) if pane is not None else None
         end = start + sequence.length_ns
-        if pane is None or value is None or not math.isfinite(value):
+        if value is None or not math.isfinite(value):
             standing.void += 1
             standing.sound = False
             standing.state.skip()
@@ -222,7 +232,7 @@ class Sequences:
             standing.taken += 1
             if standing.state.take(value):
                 standing.onsets.append(end)
-            cover(standing.offsets, pane.offsets)
+            cover(standing.offsets, offsets)
         standing.onsets = [onset for onset in standing.onsets if onset > end - self._longest]
         self._dirty.add(sequence.key)
 

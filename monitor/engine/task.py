@@ -120,6 +120,7 @@ class TaskFold:
             self._books.states(at),
             Open(self._grid.slot(at), self._pane.encode()),
             cover=(self._grid.slot(at), dict(self._pane.offsets)),
+            marks=self._books.marks(),
         )
 
     def progress(self, watermark: int, idle: bool) -> Partial | None:
@@ -177,6 +178,7 @@ class TaskFold:
 
     def _say(self, at: int, idle: bool) -> Partial | None:
         grid = self._grid
+        marks = self._books.marks() if self._books.touched else {}
         books: dict[str, BookState] | None = self._books.changed(at)
         opened: Open | None = None
         closed: tuple[Closed, ...] = ()
@@ -197,11 +199,10 @@ class TaskFold:
         cover = None
         if not self._covered and self._pane_start is not None:
             cover, self._covered = (self._pane_start, dict(self._pane.offsets)), True
-        if books is None and opened is None and cover is None and not closed:
+        if books is None and opened is None and cover is None and not closed and not marks:
             return None
-        return Partial(
-            self._deployment, self._task, at, self._first, idle, self._digest, books, opened, closed, cover
-        )
+        said = (self._deployment, self._task, at, self._first, idle, self._digest)
+        return Partial(*said, books, opened, closed, cover, marks)
 
     def _take(
         self, part: dict[str, Table], answers: Mapping[str, Scores], out: list[Partial], idle: bool

@@ -5,16 +5,17 @@ Knows which execution reports of a shared topic are the deployment's; knows no g
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from monitor.engine.partials import BookState, Holding, Money
+from monitor.engine.partials import BookState, Holding, Mark, Money
 from monitor.engine.rows import Scores
 from monitor.event_time.timing import FOLDED
 from monitor.trading.books import BookSet, BookView
 from monitor.trading.ledger import Applied
+from monitor.trading.marks import NO_MARK
 from monitor.trading.trades import PaperOrder, Trade
 from monitor.trading.units import MONEY, InstrumentUnits
 from monitor.wire.keys import hash64
@@ -32,7 +33,8 @@ _NO_FEATURES = Table(
 
 class TaskBooks:
     """`matches(report)`: whether an execution report is this deployment's. `listed(n)`: units of the symbols
-    from the n-th on, in the order of the symbol table; `books` begins with none. `volume`: the
+    from the n-th on, in the order of the symbol table; `books` begins with none. `watched`: symbols whose
+    marks fold 2 asks for; `follow`: it asks for those of all symbols that any book has traded. `volume`: the
     column of `values` that caps the participation of paper fills.
     """
 
@@ -41,11 +43,17 @@ class TaskBooks:
         books: BookSet,
         matches: Callable[[Any], bool],
         listed: Callable[[int], Sequence[InstrumentUnits]],
+        watched: Collection[str] = (),
         *,
+        follow: bool = False,
         volume: int | None = None,
     ) -> None:
         self._books, self._matches, self._listed = books, matches, listed
+        self._watched, self._follow = frozenset(watched), follow
         self._volume = volume
+        self._asked: dict[str, int] = {}
+        self._traded: set[str] = set()
+        self._marked: dict[str, Mark] = {}
         self._units: list[InstrumentUnits] = []
         self._keys: list[int] = []
         self._trades: list[Trade] = []
@@ -60,6 +68,9 @@ class TaskBooks:
         more = self._listed(len(self._units))
         if more:
             self._books.extend(more)
+            for code, units in enumerate(more, len(self._units)):
+                if units.symbol in self._watched:
+                    self._asked[units.symbol] = code
             self._units += more
             self._keys += [hash64(units.symbol.encode()) for units in more]
 
@@ -98,6 +109,8 @@ class TaskBooks:
             reports=reports,
         )
         self.touched = True
+        self._ask({self._units[trade.symbol].symbol for trade in done.trades})
+        self._ask(report.symbol for report, _ in reports)
         self._trades += done.trades
         self._ended += done.ended
         self._outcomes += [(outcome, eff) for outcome, (_, eff) in zip(done.applied, reports, strict=True)]
@@ -188,6 +201,33 @@ class TaskBooks:
         self._said = states
         return states
 
+    def _ask(self, symbols: Iterable[str]) -> None:
+        """Those that a book has traded are asked for from now on."""
+        if not self._follow:
+            return
+        for symbol in symbols:
+            if symbol in self._traded:
+                continue
+            lines = [book.lines.get(symbol) for book in self._books.books().values()]
+            if any(line is not None and line.traded for line in lines):
+                self._traded.add(symbol)
+                self._asked[symbol] = self._code(symbol)
+
+    def _code(self, symbol: str) -> int:
+        return next(code for code, units in enumerate(self._units) if units.symbol == symbol)
+
+    def marks(self) -> dict[str, Mark]:
+        """The marks that are asked for and differ from what was last said."""
+        marks, fresh = self._books.marks, {}
+        for symbol, code in self._asked.items():
+            ts = int(marks.ts[code])
+            traded = symbol in self._traded
+            mark = Mark(0, 0, traded) if ts == NO_MARK else Mark(int(marks.mark[code]), ts, traded)
+            if self._marked.get(symbol) != mark:
+                fresh[symbol] = mark
+        self._marked.update(fresh)
+        return fresh
+
     def records(self) -> dict[str, bytes | None]:
         """State records changed since the last call; None = deleted."""
         out = self._books.records(dirty_only=True)
@@ -202,6 +242,7 @@ class TaskBooks:
         """
         self.extend()
         self._books.restore(records)
+        self._ask({symbol for book in self._books.books().values() for symbol in book.lines})
 
 
 def _money(view: BookView) -> dict[str, Money]:

@@ -217,7 +217,7 @@ def take(fold: DeploymentFold, before: Shown | None, now: int) -> Shown:
         latches={subject: decider.latches[subject].state for subject in decider.latches.states},
         epoch=decider.latches.epoch,
         totals={key: {name: counts[name] for name in counts.spec} for key, counts in fold.totals.items()},
-        currency=fold.equity.currency,
+        currency=fold.books.currency,
         policy=decider.policy.name,
     )
 

@@ -33,6 +33,7 @@ SUFFIXES = {
     "evidence": "",
     "distance": "",
     "sigma": "",
+    "annualised ratio": "",
     "probability": "",
     "prediction": "",
     "bps": "_ratio",

@@ -12,8 +12,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
 
 from monitor.settings.deployment import Deployment, Identifier
 from monitor.settings.instruments import Instruments
-from monitor.settings.mistakes import mistake, not_yet
-from monitor.settings.quantities import FilePath, refuse_boolean
+from monitor.settings.mistakes import mistake
+from monitor.settings.quantities import FilePath, Name, refuse_boolean
 from monitor.settings.section import Section
 from monitor.settings.sections import (
     CommandSettings,
@@ -27,12 +27,6 @@ from monitor.settings.sections import (
 )
 
 _DECODER = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
-
-
-def _no_conversion(fx: Mapping[str, str]) -> Mapping[str, str]:
-    if fx:
-        raise not_yet("conversion between currencies", "write `fx: {}` and keep one currency")
-    return fx
 
 
 def _open(value: object) -> Any:
@@ -56,7 +50,8 @@ class Settings(Section):
         default=None, alias="instruments"
     )
     """None: open. See `instruments`."""
-    fx: Annotated[Mapping[str, str], AfterValidator(_no_conversion)] = Field(default_factory=dict)
+    fx: Mapping[str, Name] = Field(default_factory=dict)
+    """Symbol by pair: the mark of `fx: {EURUSD: SYMBOL}` is the price of one EUR in USD."""
     feature_schemas: tuple[FilePath, ...] = ()
     decoder: Annotated[str, AfterValidator(_decoder)] | None = None
     """`package.module:function` that turns any bytes into the fields of a message."""

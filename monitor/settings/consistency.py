@@ -15,12 +15,12 @@ from monitor.policy.durations import format_duration
 from monitor.policy.rules import ACTIVE, DEPLOYMENT
 from monitor.settings.calendars import SessionSettings, calendar_of
 from monitor.settings.deployment import (
-    CapitalSettings,
     GridSettings,
     ModelSettings,
     SequenceSettings,
 )
 from monitor.settings.document import Document, Location
+from monitor.settings.measuring import fx_findings, performance_findings
 from monitor.settings.metric_info import MetricInfo
 from monitor.settings.mistakes import problem, suggestion
 from monitor.settings.parts import (
@@ -45,13 +45,14 @@ def inconsistencies(
 ) -> list[Problem]:
     """Every mistake of the kind this module is about."""
     shared = shared_parts(document.data, context)
-    found: list[Finding] = []
+    found: list[Finding] = list(fx_findings(document.data, shared, context))
     for name, deployment in deployments_of(document.data).items():
         at = ("deployments", name)
         parts = deployment_parts(deployment, context)
         found.extend(_clocks(at, shared, parts))
         found.extend(_blocks(at, parts))
         found.extend(_money(at, shared, parts))
+        found.extend(performance_findings(at, shared, parts))
         found.extend(_calendars(at, shared, parts))
         found.extend(_samples(at, parts))
         found.extend(_rules((*at, "policy", "rules"), deployment, parts, known_metrics))
@@ -96,15 +97,8 @@ def _blocks(at: Location, parts: Parts) -> Iterator[Finding]:
 
 def _money(at: Location, shared: Parts, parts: Parts) -> Iterator[Finding]:
     listed = shared.get("instruments") or {}
-    capital: CapitalSettings | None = parts.get("capital")
     paper = parts.get("paper")
     for symbol, entry in listed.items():
-        if capital is not None and entry.currency not in (None, capital.currency):
-            yield (
-                ("instruments", symbol, "currency"),
-                f"not yet: {entry.currency} needs conversion to the {capital.currency} of {at[-1]}'s capital",
-                "keep instruments and capital in one currency",
-            )
         if paper is not None and paper.quantity % entry.lot_size:
             yield (
                 (*at, "paper", "quantity"),
@@ -245,9 +239,9 @@ def _blame(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFindin
 
 
 def _foundation(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
-    if around.without_capital and (rule.metric == "drawdown" or rule.metric.endswith("_bps_capital")):
-        yield "metric", f"{rule.metric} is measured against capital, and there is none", "set capital"
     info = around.info(rule)
+    if around.without_capital and info is not None and info.capital:
+        yield "metric", f"{rule.metric} is measured against capital, and there is none", "set capital"
     if around.without_reference and info is not None and info.reference:
         message = f"{rule.metric} is measured against a reference, and there is none"
         yield "metric", message, "set reference"

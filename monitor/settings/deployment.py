@@ -204,7 +204,19 @@ class LossSettings(Section):
         return self if self.bound is None else _within(self, self.bound)
 
 
-HarmT = TypeVar("HarmT", HarmSettings, LossSettings)
+class EffectSettings(Section):
+    """The same of the model effect: -(P&L of the shadow's paper book less the active's) over a block."""
+
+    margin: Number = 0.0
+    bound: Annotated[float, Field(gt=0)] | None = None
+    """In bps of the capital; without it P&L is not tested."""
+
+    @model_validator(mode="after")
+    def _testable(self) -> EffectSettings:
+        return self if self.bound is None else _within(self, self.bound)
+
+
+HarmT = TypeVar("HarmT", HarmSettings, LossSettings, EffectSettings)
 
 
 def _within(harm: HarmT, bound: float) -> HarmT:
@@ -231,7 +243,26 @@ class SequenceSettings(Section):
     error: HarmSettings = Field(default_factory=HarmSettings)
     """Rows in which one of the two failed, as a share of all."""
     loss: LossSettings = Field(default_factory=LossSettings)
+    pnl: EffectSettings = Field(default_factory=EffectSettings)
+    """The model effect on paper."""
     change: ChangeSettings = Field(default_factory=ChangeSettings)
+
+
+class PerformanceSettings(Section):
+    """How P&L becomes figures."""
+
+    grid_ns: PositiveDuration = Field(default=MINUTE, alias="grid")
+    """Step of returns."""
+    daily_from_ns: PositiveDuration = Field(default=7 * DAY, alias="daily_from")
+    """Windows of this length and more take a return a session instead."""
+    min_returns: Whole = Field(default=20, ge=2)
+    """Fewer have no Sharpe ratio and no z."""
+    floor_bps: Number = Field(default=1.0, ge=0)
+    """Of the capital: the least denominator of a divergence."""
+    max_position_gap: Annotated[float, Field(ge=0)] | None = None
+    """Above it paper is not believed: what compares it is unknown."""
+    benchmark: Name = "traded"
+    """A symbol, or `traded`: equal shares of the capital in the symbols that any book has traded."""
 
 
 class GridSettings(Section):
@@ -283,6 +314,7 @@ class Deployment(Section):
     skill: SkillSettings = Field(default_factory=SkillSettings)
     markouts: MarkoutSettings = Field(default_factory=MarkoutSettings)
     sequences: SequenceSettings = Field(default_factory=SequenceSettings)
+    performance: PerformanceSettings = Field(default_factory=PerformanceSettings)
     grids: GridSettings = Field(default_factory=GridSettings)
     policy: PolicySettings = PolicySettings(name="none")
 

@@ -22,5 +22,7 @@ class MetricInfo(msgspec.Struct, frozen=True, kw_only=True):
     """Whether its windows may also be `session` and `promotion`."""
     reference: bool = False
     """Whether it is measured against a reference."""
+    capital: bool = False
+    """Whether it is measured against capital."""
     values: dict[str, tuple[str, ...]] = {}
     """The values a label can have, where they are the same in every deployment."""

@@ -10,9 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from monitor.engine.books.books import Books
+from monitor.engine.books.rates import Pair
+from monitor.engine.books.rules import PerformanceRules
 from monitor.engine.catalogue import BY_NAME, Catalogue, memories, sources
 from monitor.engine.deployment import DeploymentFold
-from monitor.engine.equity import EquitySequences
 from monitor.engine.grid import Grid
 from monitor.engine.markout_rules import MarkoutRules
 from monitor.engine.measures.sequences import CHANGES
@@ -32,11 +34,12 @@ from monitor.policy.decider import Decider, Subjects
 from monitor.policy.events import Artifact
 from monitor.policy.events import encode as encode_event
 from monitor.policy.rules import Action, Comparator, Grids, NoData, Policy, Rule
+from monitor.stats.betting import Harm
 from monitor.stats.reference import build_reference
 from monitor.trading.books import BookRules, BookSet, book_key
 from monitor.trading.ledger import LedgerRules
 from monitor.trading.marks import MarkRules
-from monitor.trading.paper import PaperRules
+from monitor.trading.paper_rules import PaperRules
 from monitor.trading.units import InstrumentUnits
 from monitor.wire.keys import combine, hash64, hash64_many
 from monitor.wire.messages import ExecutionReport, Tags
@@ -113,6 +116,8 @@ class House:
     sources: tuple[Source, ...] | None = None
     memories: Callable[[], Iterable[Memory]] | None = None
     units: tuple[InstrumentUnits, ...] = tuple(UNITS)
+    measured: Mapping[str, Any] = field(default_factory=dict)
+    pairs: Mapping[str, Pair] = field(default_factory=dict)
 
     @property
     def grid(self) -> Grid:
@@ -141,6 +146,7 @@ class House:
                 block_ns=2 * self.grid.pane,
                 pane_ns=self.grid.pane,
                 loss_bound=10.0,
+                pnl=Harm(1.0),
                 changes=frozenset(CHANGES),
             ),
         )
@@ -155,7 +161,13 @@ class House:
                 PaperRules(Decimal(1), holding_ns=300 * MS, fee_bps=Decimal(1)),
             ),
         )
-        task_books = TaskBooks(books, self.scope.mine, lambda n: self.units[n:])
+        task_books = TaskBooks(
+            books,
+            self.scope.mine,
+            lambda n: self.units[n:],
+            {pair.symbol for pair in self.pairs.values()},
+            follow=True,
+        )
         return TaskFold(
             "d",
             task,
@@ -167,16 +179,22 @@ class House:
             task_books,
         )
 
-    def equity(self) -> EquitySequences:
-        return EquitySequences(
+    def books(self) -> Books:
+        measured = {
+            "currency": "USD",
+            "capital": self.capital,
+            "staleness_ns": self.staleness_ns,
+            "promoted_ns": self.promoted_ns,
+            "grid_ns": S,
+            "block_ns": self.scope.sequences.block_ns if self.capital is not None else None,
+        }
+        return Books(
             BOOKS,
             self.windows_ns,
+            PerformanceRules(**(measured | dict(self.measured))),
             tick_ns=self.tick,
-            currency="USD",
-            capital=self.capital,
-            staleness_ns=self.staleness_ns,
-            promoted_ns=self.promoted_ns,
             flat=BOOKS if self.start_flat else BOOKS[1:],
+            pairs=self.pairs,
         )
 
     def fold2(self) -> DeploymentFold:
@@ -189,7 +207,7 @@ class House:
             config_sha256="c" * 64,
         )
         grids = Grids(self.tick, self.evaluation)
-        shortest = {f.name: self.grid.schedule(f.every_ns) for f in BY_NAME.values() if f.of is not None}
+        shortest = {f.name: self.grid.schedule(f.every_ns) for f in BY_NAME.values() if not f.ticks}
         money = {f.name for f in BY_NAME.values() if f.unit == "money"}
         policy = Policy("p", self.rules, "f" * 64).bind(grids, shortest, money)
         return DeploymentFold(
@@ -197,7 +215,7 @@ class House:
             tuple(sources(self.scope)),
             Catalogue(self.scope),
             self.windows_ns,
-            self.equity(),
+            self.books(),
             Decider(policy, subjects, grids, ALWAYS),
         )
 

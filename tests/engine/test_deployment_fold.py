@@ -23,6 +23,8 @@ from engine_cases import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from monitor.engine.books import figures
+from monitor.engine.books.series import book_labels
 from monitor.engine.catalogue import BY_NAME
 from monitor.engine.partials import BookState, Money, Partial
 from monitor.engine.rows import ScoreStatus
@@ -137,8 +139,8 @@ def test_values_of_panes_are_unknown_while_a_task_is_missing_and_whole_when_it_i
         estimate = values["event_rate", 10 * S]
         if absent:
             assert estimate.status is Status.UNKNOWN
-            assert fold.equity.equity(REAL, at).status is Status.UNKNOWN
-            assert fold.equity.equity(REAL, at).stale
+            assert fold.books.standing(REAL).status is Status.UNKNOWN
+            assert fold.books.standing(REAL).stale
     total = [
         v.estimate for v in fold.values() if v.labels == (("stream", "features"),) and v.window == 300 * S
     ]
@@ -179,14 +181,18 @@ def test_a_shadow_that_is_reset_is_not_demoted_again_by_what_it_lost_before():
     fold.evaluate(START, books_at(START, 0))
     fold.evaluate(START + S, books_at(START + S, -10))
     assert [e.type.split(".")[2] for e in fold.decisions] == ["demote"]
-    real = fold.equity.profit(REAL, "session", START + S).value
+    real = profit_of(fold, REAL, START + S)
     fold.command(command("reset", subject="shadow", expected_epoch=1))
     fold.evaluate(START + 2 * S, books_at(START + 2 * S, -12))
     assert len(fold.decisions) == 2
     assert fold.decider.latches.states["shadow"] == "RUNNING"
-    assert fold.equity.profit(REAL, "session", START + 2 * S).value == real, "the account's losses stand"
+    assert profit_of(fold, REAL, START + 2 * S) == real, "the account's losses stand"
     fold.evaluate(START + 3 * S, books_at(START + 3 * S, -18))
     assert fold.decider.latches.states["shadow"] == "DEMOTED"
+
+
+def profit_of(fold, book: str, at: int):
+    return figures.pnl_after_costs(fold.books, book_labels(book), "session", at).value
 
 
 def books_at(at: int, shadow: int) -> dict[int, list[Partial]]:
@@ -204,7 +210,7 @@ def test_a_difference_is_taken_over_the_same_instants_or_not_at_all():
         state = msgspec.structs.replace(parts[0][0].books[active], complete=second > 0)
         parts[0][0].books[active] = state
         fold.evaluate(at, parts)
-        fold.equity.restart([active] if second == 1 else [])
+        fold.books.restart([active] if second == 1 else [])
     effects = {v.window: v.estimate for v in fold.values() if v.name == "model_effect"}
     assert effects["session"].status is Status.UNKNOWN
     assert effects["session"].value is None
@@ -227,7 +233,7 @@ def test_after_a_silence_evaluation_goes_on_one_instant_before_the_change():
     fold.evaluate(change, books_at(change, -7))
     assert not fold.settled
     for window in (10 * S, 60 * S, "session", "promotion"):
-        estimate = fold.equity.profit(BOOKS[2], window, change)
+        estimate = figures.pnl_after_costs(fold.books, book_labels(BOOKS[2]), window, change)
         assert estimate.value == -7 * 10**18
         assert estimate.from_ns == (START - house.tick if window == "promotion" else change - house.tick)
 

@@ -43,6 +43,9 @@ PREDICTION, LOSS, SERVING, INFERENCE = (
 TESTS_OF_LOSS = ("loss_e_value", "loss_e_detector")
 """Metrics that need a bound of the loss."""
 
+TESTS_OF_PNL = ("pnl_e_value", "pnl_e_detector")
+"""Metrics that need a bound of the model effect."""
+
 CHANGES = (PREDICTION, LOSS, SERVING, INFERENCE)
 """Metrics of the change detectors; they exist where a rule names them."""
 
@@ -71,6 +74,8 @@ def sequences(scope: Scope) -> Iterator[SequenceKind]:
         if harm is not None:
             key = f"loss_gap/{shadow}"
             yield _test(f"loss/{shadow}", key, rules.block_ns, _gap(key), harm)
+        if rules.pnl is not None:
+            yield _test(pnl_test(shadow), "", rules.block_ns, None, rules.pnl)
     for name in CHANGES:
         if name in rules.changes:
             for key, value in _STREAMS[name](scope):
@@ -84,12 +89,17 @@ def sequences(scope: Scope) -> Iterator[SequenceKind]:
                 )
 
 
+def pnl_test(shadow: str) -> str:
+    """Key of the test of a shadow's P&L, which is fed by the books."""
+    return f"pnl/{shadow}"
+
+
 def _test(
-    name: str, key: str, block_ns: int, value: Callable[[Pane], float | None], harm: Harm
+    name: str, key: str, block_ns: int, value: Callable[[Pane], float | None] | None, harm: Harm
 ) -> SequenceKind:
     return SequenceKind(
         key=name,
-        takes=(key,),
+        takes=(key,) if key else (),
         length_ns=block_ns,
         value=value,
         empty=lambda: BettingTest(harm),
@@ -285,6 +295,12 @@ def _error_harm(scope: Scope, shadow: str) -> Harm:
 
 error_e_value = _evidence("errors", _error_harm, _e_value)
 error_e_detector = _evidence("errors", _error_harm, _detector)
+def _pnl_harm(scope: Scope, shadow: str) -> Harm | None:
+    return scope.sequences.pnl
+
+
+pnl_e_value = _evidence("pnl", _pnl_harm, _e_value)
+pnl_e_detector = _evidence("pnl", _pnl_harm, _detector)
 loss_e_value = _evidence("loss", loss_harm, _e_value)
 loss_e_detector = _evidence("loss", loss_harm, _detector)
 

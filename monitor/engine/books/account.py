@@ -1,0 +1,193 @@
+"""`Account`: one book as all tasks say it: sums by currency, converted at an instant."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from monitor.engine.books.rates import Rate, Rates
+from monitor.engine.books.standing import Standing
+from monitor.engine.partials import BookState
+from monitor.stats.estimate import Status
+
+_NOTHING = (0, 0, 0)
+
+
+class StoredFlows(msgspec.Struct, frozen=True, array_like=True):
+    """What was converted of a foreign currency: transfers, fees, traded; then what it came to."""
+
+    taken: tuple[str, str, str]
+    worth: tuple[str, str, str]
+
+
+class _Sums:
+    """Over all tasks, of one currency."""
+
+    __slots__ = ("cash", "fees", "gap", "gross", "traded", "transfers", "value")
+
+    def __init__(self) -> None:
+        self.cash = self.value = self.transfers = self.fees = self.traded = self.gross = self.gap = 0
+
+
+class Account:
+    """One book. `tasks`: what each last said.
+
+    What a book holds is worth what it would bring now: cash, value and exposure are converted at the rate of
+    the instant. What flowed was worth what it was then: transfers, fees and traded notional are converted
+    once, at the rate of the first instant at which it is known, so that a rate that moves changes no past.
+    """
+
+    def __init__(self) -> None:
+        self.tasks: dict[int, BookState] = {}
+        self.standing: Standing | None = None
+        self.converted = False
+        """Whether flows were converted since `flows` was last asked."""
+        self._sums: dict[str, _Sums] = {}
+        self._summed = True
+        self._complete, self._oldest = True, 0
+        self._trips = (0, 0, 0)
+        self._flows: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {}
+        self._level: tuple[int, int, int, int, int, int, int] = (0, 0, 0, 0, 0, 0, 0)
+        self._known, self._since = True, 0
+        self._pending = False
+        self._seen: int | None = None
+
+    def say(self, task: int, state: BookState) -> None:
+        """A task's part of the book as of its latest instant."""
+        self.tasks[task] = state
+        self._summed = False
+
+    def take(
+        self, at: int, rates: Rates, staleness_ns: int, benchmark: tuple[int | None, bool], *, missing: bool
+    ) -> None:
+        """All tasks have said their part at `at`; `missing`: but for some, which stand as last said.
+
+        `benchmark`: its worth, and whether that is sound.
+        """
+        fresh = not self._summed
+        if fresh:
+            self.add_up()
+        if fresh or self._pending or self._seen != rates.version:
+            self._convert(at, rates, staleness_ns, missing=missing)
+            fresh = True
+        stale = missing or (self._since != 0 and at - self._since > staleness_ns)
+        status = Status.OK if self._known and not stale else Status.UNKNOWN
+        stale = stale and self._known
+        before = self.standing
+        if fresh or before is None or before.status is not status or before.stale != stale:
+            cash, value, transfers, fees, traded, gross, gap = self._level
+            self.standing = Standing(
+                cash, value, transfers, status, stale, fees, traded, gross, gap, self._trips, *benchmark
+            )
+        elif (before.benchmark, before.sound_benchmark) != benchmark:
+            self.standing = msgspec.structs.replace(
+                before, benchmark=benchmark[0], sound_benchmark=benchmark[1]
+            )
+
+    def add_up(self) -> None:
+        """Sum what the tasks said.
+
+        Raises:
+            ValueError: money that is no integer.
+        """
+        self._summed, self._complete, self._oldest = True, True, 0
+        sums: dict[str, _Sums] = {}
+        ended = won = lost = 0
+        for part in self.tasks.values():
+            self._complete &= part.complete
+            if part.mark_ts:
+                self._oldest = min(self._oldest or part.mark_ts, part.mark_ts)
+            for currency, money in part.money.items():
+                of = sums.get(currency)
+                if of is None:
+                    of = sums[currency] = _Sums()
+                of.cash += int(money.cash)
+                of.value += int(money.value)
+                of.transfers += int(money.transfers)
+                of.fees += int(money.fees)
+                of.traded += int(money.traded)
+                of.gross += int(money.gross)
+            for currency, gap in part.gap.items():
+                sums.setdefault(currency, _Sums()).gap += int(gap)
+            ended, won, lost = ended + part.trips[0], won + part.trips[1], lost + part.trips[2]
+        self._sums, self._trips = sums, (ended, won, lost)
+
+    def _convert(self, at: int, rates: Rates, staleness_ns: int, *, missing: bool) -> None:
+        """All currencies as one, at the rates of `at`."""
+        known, since = self._complete, self._oldest
+        cash = value = transfers = fees = traded = gross = gap = 0
+        foreign: dict[str, Rate] = {}
+        for currency in sorted(self._sums):
+            of = self._sums[currency]
+            if currency == rates.base:
+                cash, value, gross, gap = cash + of.cash, value + of.value, gross + of.gross, gap + of.gap
+                transfers, fees, traded = transfers + of.transfers, fees + of.fees, traded + of.traded
+                continue
+            taken, worth = self._flows.get(currency, (_NOTHING, _NOTHING))
+            flowed = (of.transfers, of.fees, of.traded)
+            if of.cash or of.value or of.gross or of.gap or flowed != taken:
+                rate = rates.of(currency)
+                if rate is None:
+                    known = False
+                    continue
+                foreign[currency] = rate
+                since = min(since or rate.ts, rate.ts)
+                cash, value = cash + rate.convert(of.cash), value + rate.convert(of.value)
+                gross, gap = gross + rate.convert(of.gross), gap + rate.convert(of.gap)
+                worth = _added(worth, taken, flowed, rate)
+            transfers, fees, traded = transfers + worth[0], fees + worth[1], traded + worth[2]
+        self._level = (cash, value, transfers, fees, traded, gross, gap)
+        self._known, self._since = known, since
+        self._seen = rates.version
+        self._pending = self._waits(foreign, None if missing else at - staleness_ns)
+
+    def _waits(self, foreign: Mapping[str, Rate], oldest_ns: int | None) -> bool:
+        """Flows of currencies whose rate is no older are converted for good; whether others wait."""
+        waits = False
+        for currency, rate in foreign.items():
+            of = self._sums[currency]
+            taken, worth = self._flows.get(currency, (_NOTHING, _NOTHING))
+            flowed = (of.transfers, of.fees, of.traded)
+            if flowed == taken:
+                continue
+            if oldest_ns is None or rate.ts < oldest_ns:
+                waits = True
+            else:
+                self._flows[currency] = (flowed, _added(worth, taken, flowed, rate))
+                self.converted = True
+        return waits
+
+    def flows(self) -> dict[str, StoredFlows]:
+        """What was converted so far, by currency."""
+        self.converted = False
+        return {
+            currency: StoredFlows(_texts(taken), _texts(worth))
+            for currency, (taken, worth) in sorted(self._flows.items())
+        }
+
+    def restore(self, flows: Mapping[str, StoredFlows]) -> None:
+        """Go on from what was converted.
+
+        Raises:
+            ValueError: money that is no integer.
+        """
+        self._flows = {currency: (_money(f.taken), _money(f.worth)) for currency, f in flows.items()}
+
+
+def _added(
+    worth: tuple[int, int, int], taken: tuple[int, int, int], flowed: tuple[int, int, int], rate: Rate
+) -> tuple[int, int, int]:
+    return (
+        worth[0] + rate.convert(flowed[0] - taken[0]),
+        worth[1] + rate.convert(flowed[1] - taken[1]),
+        worth[2] + rate.convert(flowed[2] - taken[2]),
+    )
+
+
+def _texts(amounts: tuple[int, int, int]) -> tuple[str, str, str]:
+    return str(amounts[0]), str(amounts[1]), str(amounts[2])
+
+
+def _money(texts: tuple[str, str, str]) -> tuple[int, int, int]:
+    return int(texts[0]), int(texts[1]), int(texts[2])

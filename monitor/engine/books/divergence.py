@@ -1,0 +1,212 @@
+"""Differences of books: what the model makes, what execution makes, and whether paper can be believed.
+
+Every difference is challenger minus incumbent: positive is good for the challenger. Both P&Ls are over the
+same instants, or there is no difference.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from monitor.engine.books.books import REAL_BOOK, TWIN_BOOK, Books, Reading, Window
+from monitor.engine.books.figures import (
+    inapplicable,
+    is_daily,
+    profit_of,
+    traded_in,
+    unknown,
+)
+from monitor.engine.books.returns import Returns
+from monitor.engine.books.series import Labels, paper_of
+from monitor.stats.estimate import Estimate, Status
+from monitor.trading import performance
+from monitor.trading.units import MONEY, format_money
+
+
+class Gap(NamedTuple):
+    """Two books over the same instants; `sound`: both are, and paper is believed."""
+
+    challenger: Reading
+    incumbent: Reading
+    sound: bool
+    extra: dict[str, Any]
+
+    @property
+    def value(self) -> int:
+        """Challenger minus incumbent."""
+        return performance.difference(profit_of(self.challenger), profit_of(self.incumbent))
+
+
+def pnl_divergence(books: Books, labels: Labels, window: Window, at: int) -> Estimate:
+    """P&L of {shadow, paper} - that of {active, real}: model effect + execution effect, exactly.
+
+    Part of it is the model and part the optimism of paper: which, the two effects say.
+    """
+    return _money(_gap(books, paper_of(labels), REAL_BOOK, window), at)
+
+
+def model_effect(books: Books, labels: Labels, window: Window, at: int) -> Estimate:
+    """P&L of {shadow, paper} - that of {active, paper}: what the challenger's signals are worth.
+
+    Both are filled by the same rules on the same marks. It decides about the model.
+    """
+    return _money(_gap(books, paper_of(labels), TWIN_BOOK, window), at)
+
+
+def execution_effect(books: Books, labels: Labels, window: Window, at: int) -> Estimate:
+    """P&L of {active, paper} - that of {active, real}: implementation shortfall.
+
+    The same model on paper and in fact: what is left is delay, spread, fees, fills that did not come, and
+    what paper gets wrong. It decides whether the model effect can be believed.
+
+    Source: Perold, The implementation shortfall, Journal of Portfolio Management 14 (1988).
+    """
+    return _money(_gap(books, TWIN_BOOK, REAL_BOOK, window), at)
+
+
+def pnl_divergence_bps_traded(books: Books, labels: Labels, window: Window, at: int) -> Estimate:
+    """P&L divergence D in bps of the mean notional that the two books traded: 1e4 D / max((N_a + N_b) / 2,
+    `performance.floor_bps` of the capital). Insufficient where that is 0. `extra`: D and both notionals.
+    """
+    gap = _gap(books, paper_of(labels), REAL_BOOK, window)
+    if gap is None:
+        return unknown(at)
+    ours, theirs = traded_in(gap.challenger), traded_in(gap.incumbent)
+    extra: dict[str, Any] = {"traded": format_money(ours), "traded_real": format_money(theirs)}
+    return _ratio(gap, performance.bps_traded(gap.value, ours, theirs, books.rules.floor), **extra)
+
+
+def pnl_divergence_bps_capital(books: Books, labels: Labels, window: Window, at: int) -> Estimate:
+    """P&L divergence in bps of the allocated capital. It shows the model that only trades more."""
+    return _of_capital(books, _gap(books, paper_of(labels), REAL_BOOK, window), at)
+
+
+def model_effect_bps_capital(books: Books, labels: Labels, window: Window, at: int) -> Estimate:
+    """Model effect in bps of the allocated capital."""
+    return _of_capital(books, _gap(books, paper_of(labels), TWIN_BOOK, window), at)
+
+
+def pnl_divergence_z(books: Books, labels: Labels, window: Window, at: int) -> Estimate:
+    """Paired z of the divergence: sum(d) / (s_d sqrt(n)), d the difference of returns over the same steps.
+
+    Steps are those of `sharpe`. `n`: steps at which both books have a return; insufficient below
+    `performance.min_returns` and where they do not differ from step to step. `extra`: the sum of d, and its
+    noise s_d sqrt(n). It is no test that may be looked at at any time: `pnl_e_value` is.
+    """
+    gap = _gap(books, paper_of(labels), REAL_BOOK, window)
+    if gap is None:
+        return unknown(at)
+    course, rules = gap.challenger.course, books.rules
+    daily = is_daily(books, gap.challenger, window)
+    d = (course.paired_daily if daily else course.paired) or Returns(0)
+    noise = performance.noise(d.n, d.total, d.squares)
+    extra: dict[str, Any] = {
+        "grid_s": "session" if daily else rules.grid_ns / 1e9,
+        "sum": format_money(d.total),
+        "noise": None if noise is None else noise / MONEY,
+    }
+    z = performance.z_score(d.n, d.total, d.squares) if d.n >= rules.min_returns else None
+    return _ratio(gap, z, d.n, **extra)
+
+
+def pnl_divergence_relative(books: Books, labels: Labels, window: Window, at: int) -> Estimate:
+    """Gap of twins, the same model on paper and in fact: D / max(|dE_b|, `performance.floor_bps` of capital).
+
+    b is the real book. Insufficient while |dE_b| < 3 s_b sqrt(n), s_b the standard deviation of its returns
+    over the `n` steps of the window: a P&L that is mere noise is no denominator. Two-sided. Not applicable
+    without capital, and to a shadow whose model is not the active's: of two good but different models it
+    trips in two windows out of three.
+    """
+    if books.rules.capital is None:
+        return inapplicable(at)
+    gap = _gap(books, paper_of(labels), REAL_BOOK, window)
+    if gap is None:
+        return unknown(at)
+    real, profit = gap.incumbent, profit_of(gap.incumbent)
+    daily = is_daily(books, real, window)
+    returns = (real.course.daily if daily else real.course.grid) or Returns(0)
+    noise = performance.noise(returns.n, returns.total, returns.squares)
+    extra: dict[str, Any] = {
+        "pnl_real": format_money(profit),
+        "noise": None if noise is None else noise / MONEY,
+        "grid_s": "session" if daily else books.rules.grid_ns / 1e9,
+    }
+    value = None
+    if noise is not None and abs(profit) >= 3 * noise:
+        value = performance.relative_divergence(gap.value, profit, books.rules.floor)
+    return _ratio(gap, value, returns.n, **extra)
+
+
+def position_gap(books: Books, labels: Labels, window: Window, at: int) -> Estimate:
+    """How far the active's paper positions are from the real ones: mean over instants of sum |q_paper -
+    q_real| x mark, over the mean of sum |q_real| x mark: a fraction.
+
+    0 where paper holds what is held in fact; 1 where it holds nothing. Large, `execution_effect` compares two
+    different books, and the model effect rests on paper that is not what is traded. `n`: instants at which
+    both books were sound. Insufficient where nothing was held in fact.
+    """
+    paper, real = books.reading(TWIN_BOOK, window), books.reading(REAL_BOOK, window)
+    if paper is None or real is None:
+        return unknown(at)
+    n, gap, base = paper.course.gaps
+    value = gap / base if base else None
+    return _ratio(Gap(paper, real, _both(paper, real), {}), value, n, shown=False)
+
+
+def _gap(books: Books, challenger: str, incumbent: str, window: Window) -> Gap | None:
+    """None where one is not known, or they began at different instants."""
+    ours, theirs = books.reading(challenger, window), books.reading(incumbent, window)
+    if ours is None or theirs is None or ours.at != theirs.at or ours.course.start != theirs.course.start:
+        return None
+    if not (ours.standing.readable and theirs.standing.readable):
+        return None
+    limit = books.rules.max_position_gap
+    if limit is None:
+        return Gap(ours, theirs, _both(ours, theirs), {})
+    gap = position_gap(books, (), window, ours.at)
+    held = books.reading(TWIN_BOOK, window)
+    nothing = held is not None and held.course.gaps[0] > 0 and not any(held.course.gaps[1:])
+    believed = nothing or (gap.status is Status.OK and gap.value is not None and gap.value <= limit)
+    return (
+        Gap(ours, theirs, _both(ours, theirs), {})
+        if believed
+        else Gap(ours, theirs, False, {"position_gap": gap.value, "max_position_gap": limit})
+    )
+
+
+def _both(ours: Reading, theirs: Reading) -> bool:
+    return ours.standing.status is Status.OK and theirs.standing.status is Status.OK
+
+
+def _money(gap: Gap | None, at: int) -> Estimate:
+    if gap is None:
+        return unknown(at)
+    n = min(gap.challenger.course.instants, gap.incumbent.course.instants)
+    return _ratio(gap, gap.value, n, shown=False)
+
+
+def _of_capital(books: Books, gap: Gap | None, at: int) -> Estimate:
+    capital = books.rules.capital
+    if capital is None:
+        return inapplicable(at)
+    if gap is None:
+        return unknown(at)
+    return _ratio(gap, performance.bps_of(gap.value, capital), capital=format_money(capital))
+
+
+def _ratio(
+    gap: Gap, value: float | int | None, n: int | None = None, *, shown: bool = True, **extra: Any
+) -> Estimate:
+    """A figure of two books; None: too little for it. What is not believed has no value."""
+    more = {"difference": format_money(gap.value)} if shown else {}
+    believed = not gap.extra
+    status = Status.UNKNOWN if not gap.sound else Status.INSUFFICIENT if value is None else Status.OK
+    return Estimate(
+        value=value if believed else None,
+        n=min(gap.challenger.course.instants, gap.incumbent.course.instants) if n is None else n,
+        status=status,
+        from_ns=gap.challenger.course.start,
+        to_ns=gap.challenger.at,
+        stale=value is not None and believed and status is Status.UNKNOWN,
+        extra={**more, **extra, **gap.extra},
+    )

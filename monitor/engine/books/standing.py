@@ -1,0 +1,119 @@
+"""`Standing`: a book at an instant over all tasks, in one currency."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+
+from monitor.stats.estimate import Status
+from monitor.trading.performance import net_profit
+
+
+class Totals(NamedTuple):
+    """What only grows or only its differences mean anything: money in 1e-18 of the deployment's currency.
+
+    `profit`: equity less what was paid in; `fees`, `traded` and round trips since the book began;
+    `benchmark`: worth of the benchmark, None where there is none.
+    """
+
+    profit: int
+    fees: int
+    traded: int
+    ended: int
+    won: int
+    lost: int
+    benchmark: int | None
+
+
+class Standing(msgspec.Struct, frozen=True):
+    """A book at an instant. Money in 1e-18 of the deployment's currency.
+
+    `stale`: all is known, but some of it only as it was: of an old mark or rate, or of a task that is
+    missing. `gap`: sum over symbols of |its quantity - the real book's| x mark. `sound_benchmark`: the
+    benchmark's marks are there and fresh.
+    """
+
+    cash: int
+    value: int
+    transfers: int
+    status: Status
+    stale: bool
+    fees: int = 0
+    traded: int = 0
+    gross: int = 0
+    gap: int = 0
+    trips: tuple[int, int, int] = (0, 0, 0)
+    benchmark: int | None = None
+    sound_benchmark: bool = False
+
+    @property
+    def readable(self) -> bool:
+        """Whether equity leaves nothing out, though it may be as it was a while ago."""
+        return self.status is Status.OK or self.stale
+
+    @property
+    def equity(self) -> int:
+        """Cash and positions at their marks."""
+        return self.cash + self.value
+
+    @property
+    def profit(self) -> int:
+        """Equity less what was paid in: only its differences mean anything."""
+        return net_profit(self.equity, self.transfers)
+
+    @property
+    def totals(self) -> Totals:
+        """As of now."""
+        return Totals(self.profit, self.fees, self.traded, *self.trips, self.benchmark)
+
+
+class StoredStanding(msgspec.Struct, frozen=True, array_like=True):
+    """As stored; money as decimal text of an integer in 1e-18."""
+
+    money: tuple[str, str, str, str, str, str, str]
+    status: Status
+    stale: bool
+    trips: tuple[int, int, int]
+    benchmark: str | None
+    sound_benchmark: bool
+
+
+def stored(standing: Standing) -> StoredStanding:
+    """The stored form."""
+    s = standing
+    cash, value, transfers, fees, traded, gross, gap = (
+        str(each) for each in (s.cash, s.value, s.transfers, s.fees, s.traded, s.gross, s.gap)
+    )
+    benchmark = None if s.benchmark is None else str(s.benchmark)
+    return StoredStanding(
+        (cash, value, transfers, fees, traded, gross, gap),
+        s.status,
+        s.stale,
+        s.trips,
+        benchmark,
+        s.sound_benchmark,
+    )
+
+
+def standing_of(stored: StoredStanding) -> Standing:
+    """The standing back.
+
+    Raises:
+        ValueError: money that is no integer.
+    """
+    cash, value, transfers, fees, traded, gross, gap = (int(each) for each in stored.money)
+    return Standing(
+        cash,
+        value,
+        transfers,
+        stored.status,
+        stored.stale,
+        fees,
+        traded,
+        gross,
+        gap,
+        stored.trips,
+        None if stored.benchmark is None else int(stored.benchmark),
+        stored.sound_benchmark,
+    )
