@@ -37,6 +37,39 @@ class Economics(NamedTuple):
         return cls(int(lots), int(paid), int(fee), currency)
 
 
+UNDONE = b"~"
+"""Starts what is remembered of an execution that was undone before it came: alone, nothing of it counts when
+it comes; followed by lots and money, its fee does not where it is of those terms."""
+
+SPENT = b""
+"""What is remembered of an execution that was busted, and of a report without economics: it is known, and
+there is nothing to undo."""
+
+
+def fee_undone(economics: Economics) -> bytes:
+    """The note of an execution whose bust came first and left out the fee."""
+    return UNDONE + f"{economics.lots} {economics.paid}".encode()
+
+
+def is_known(note: bytes | None) -> bool:
+    """Whether the execution itself came, not only what undoes it."""
+    return note is not None and not note.startswith(UNDONE)
+
+
+def standing(note: bytes | None) -> Economics | None:
+    """What stands of an execution and may be undone."""
+    return Economics.decode(note) if note and is_known(note) else None
+
+
+def counting(note: bytes | None, economics: Economics) -> Economics | None:
+    """What counts of an execution that comes with `economics`, given what undid it before."""
+    if note is None:
+        return economics
+    if note == UNDONE:
+        return None
+    return economics._replace(fee=0) if note == fee_undone(economics) else economics
+
+
 class _Entry(NamedTuple):
     key: bytes
     eff_ns: int

@@ -15,20 +15,23 @@ from enum import IntEnum
 import msgspec
 
 from monitor.errors import StateError
-from monitor.trading.executions import Economics, Executions, execution_key
+from monitor.trading.executions import (
+    SPENT,
+    UNDONE,
+    Economics,
+    Executions,
+    counting,
+    execution_key,
+    fee_undone,
+    is_known,
+    standing,
+)
 from monitor.trading.position import VERSION, Book, Line, Position
 from monitor.trading.report import TRANSFER, Execution, Kind, Report
 from monitor.trading.units import InstrumentUnits, money_of
 
 _KINDS = frozenset(Kind)
 _SIDES = {"buy": 1, "sell": -1}
-_UNDONE = b"~"
-"""Starts what is remembered of an execution that was undone before it came: alone, nothing of it counts when
-it comes; followed by lots and money, its fee does not where it is of those terms."""
-
-
-_SPENT = b""
-"""What is remembered of an execution that was busted: it is known, and none of it is left to undo."""
 
 
 class LedgerRules(msgspec.Struct, frozen=True):
@@ -100,8 +103,7 @@ class Ledger:
         executions = self._executions.get(report.symbol)
         if executions is None:
             return False
-        note = executions.get(execution_key(report.account, report.exec_id), eff_ns)
-        return note is not None and not note.startswith(_UNDONE)
+        return is_known(executions.get(execution_key(report.account, report.exec_id), eff_ns))
 
     def known_position(self, symbol: str) -> bool:
         """Whether the position is known: started flat, or stated by a `position` report."""
@@ -134,11 +136,11 @@ class Ledger:
             self.book.dirty.add(symbol)
         key = execution_key(report.account, report.exec_id)
         note = executions.get(key, eff_ns)
-        if note is not None and not note.startswith(_UNDONE):
+        if is_known(note):
             return Applied.DUPLICATE, None
         self._touched.add(symbol)
         kind = report.kind
-        kept = b""
+        kept = SPENT
         filled: Economics | None = None
         if kind not in _KINDS:
             outcome = Applied.IGNORED
@@ -147,7 +149,9 @@ class Ledger:
                 if kind in (Kind.FILL, Kind.PARTIAL_FILL):
                     economics = self._economics(symbol, report)
                     outcome = Applied.APPLIED
-                    filled = self._execute(symbol, economics, undone=note)
+                    filled = counting(note, economics)
+                    if filled is not None:
+                        self._execute(symbol, filled)
                     kept = economics.encode()
                 elif kind == Kind.BUST:
                     outcome = self._undo(report, report, executions, eff_ns)
@@ -155,7 +159,10 @@ class Ledger:
                 elif kind == Kind.CORRECT:
                     economics = self._economics(symbol, report)
                     outcome = self._undo(report, report.undoes, executions, eff_ns)
-                    self._replace(symbol, economics, undone=note)
+                    counted = counting(note, economics)
+                    if counted is not None:
+                        self._amend(symbol, counted, 1)
+                    self.book.settle(symbol)
                     kept = economics.encode()
                     if report.exec_ref_id is not None:
                         self._supersede(report, kept, executions, eff_ns)
@@ -171,26 +178,12 @@ class Ledger:
         executions.add(key, eff_ns, kept)
         return outcome, filled
 
-    def _execute(self, symbol: str, economics: Economics, undone: bytes | None) -> Economics | None:
-        """Count an execution, but for what was undone before it came; what counted."""
-        if undone == _UNDONE:
-            return None
-        if undone is not None and undone == _fee_undone(economics):
-            economics = economics._replace(fee=0)
+    def _execute(self, symbol: str, economics: Economics) -> None:
         lots, paid, fee, fee_currency = economics
         currency = self._units[symbol].currency
         self.book.trade(symbol, lots, paid, currency, fee if fee_currency == currency else 0)
         if fee:
             self.book.charge(symbol, fee, fee_currency)
-        return economics
-
-    def _replace(self, symbol: str, economics: Economics, undone: bytes | None) -> None:
-        """Count the new terms of a correction, but for what was undone before they came."""
-        if undone != _UNDONE:
-            if undone is not None and undone == _fee_undone(economics):
-                economics = economics._replace(fee=0)
-            self._amend(symbol, economics, 1)
-        self.book.settle(symbol)
 
     def _undo(self, report: Report, terms: Execution | None, executions: Executions, eff_ns: int) -> Applied:
         """Take away the old terms of the execution that `exec_ref_id` names.
@@ -202,12 +195,12 @@ class Ledger:
         symbol, reference = report.symbol, report.exec_ref_id
         key = execution_key(report.account, reference) if reference is not None else None
         note = executions.get(key, eff_ns) if key is not None else None
-        kept = Economics.decode(note) if note and not note.startswith(_UNDONE) else None
-        old, mark = kept, _UNDONE
+        kept = standing(note)
+        old, mark = kept, UNDONE
         if terms is not None and None not in (terms.side, terms.last_quantity, terms.last_price):
             old, mark = self._economics(symbol, terms), b""
             if report.kind == Kind.BUST and terms.fee is None:
-                mark = _fee_undone(old)
+                mark = fee_undone(old)
                 if kept is not None and kept[:2] == old[:2]:
                     old = kept
         outcome = Applied.APPLIED
@@ -218,7 +211,7 @@ class Ledger:
         if key is not None and note is None and mark:
             executions.add(key, eff_ns, mark)
         elif key is not None and report.kind == Kind.BUST and old == kept is not None:
-            executions.add(key, eff_ns, _SPENT)
+            executions.add(key, eff_ns, SPENT)
         if old is None:
             return Applied.UNKNOWN_BUST
         self._amend(symbol, old, -1)
@@ -228,7 +221,7 @@ class Ledger:
         """Remember a correction's new terms under the id it corrects too: a later bust may name either."""
         key = execution_key(report.account, report.exec_ref_id or "")
         note = executions.get(key, eff_ns)
-        if note and not note.startswith(_UNDONE):
+        if standing(note) is not None:
             executions.add(key, eff_ns, kept)
 
     def _position(self, report: Report) -> Applied:
@@ -331,10 +324,6 @@ class Ledger:
         self.book.put(lines)
         for symbol, number, raw in sorted(chunks):
             self._executions[symbol].restore(number, raw)
-
-
-def _fee_undone(economics: Economics) -> bytes:
-    return _UNDONE + f"{economics.lots} {economics.paid}".encode()
 
 
 def _given(value: Decimal | None, name: str) -> Decimal:

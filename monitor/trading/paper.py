@@ -4,8 +4,8 @@ A prediction wants a target position. Where it is not the one held, and the hold
 is placed; from `latency` later on it fills on the quotes of its symbol that renew the accepted mark, at once
 or, where participation is capped, in parts. Knows quotes and predictions, neither reports nor models.
 
-Targets are made for whole slices; the next event (order or fill) of every symbol is found at once, round by
-round; Python works only where a book trades.
+Targets are made for whole slices, and which symbols have an order to place or a fill is found for all of them
+at once; Python walks from event to event of these alone.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.errors import StateError
+from monitor.trading.course import Course
 from monitor.trading.marks import Quotes
 from monitor.trading.paper_rules import HOUR_NS, Caps, Charges, PaperRules, Participation
 from monitor.trading.position import VERSION, Book, Line, Position
@@ -115,7 +116,7 @@ class PaperBook:
         within a symbol."""
         trades: list[Trade] = []
         ended: list[PaperOrder] = []
-        symbol = quotes.symbol
+        symbol, at = quotes.symbol, quotes.ts
         wish = np.rint(self._target.of(prediction)[quotes.rows] * self._lots[symbol])
         decided = ~np.isnan(wish)
         tradable = quotes.priced
@@ -123,70 +124,78 @@ class PaperBook:
         if self._participation is not None:
             shown = np.full(len(symbol), np.nan) if volume is None else volume[quotes.rows]
             tradable = tradable & np.isfinite(shown) & (shown >= self._least[symbol])
-        fills_from = np.zeros(len(self._instruments), np.int64)
-        decides_from = np.zeros(len(self._instruments), np.int64)
-        rows = np.arange(len(symbol))
-        while True:
-            code, at = symbol[rows], quotes.ts[rows]
-            fills = tradable[rows] & (at >= self._due[code]) & (rows >= fills_from[code])
-            decides = decided[rows] & (wish[rows] != self._against[code])
-            decides &= (at >= self._open[code]) & (rows >= decides_from[code])
-            hits = np.flatnonzero(fills | decides)
-            if not len(hits):
-                return trades, ended
-            group = code[hits]
-            hits = hits[np.concatenate([[True], group[1:] != group[:-1]])]
-            filling = fills[hits]
-            first = rows[hits]
-            placing, meeting = first[~filling], first[filling]
-            if len(placing):
-                codes = symbol[placing]
-                self._decide(codes, quotes.ts[placing], wish[placing], ended)
-                decides_from[codes] = placing + 1
-            for row in meeting.tolist():
-                self._meet(quotes, row, shown, trades, ended)
-            fills_from[symbol[meeting]] = meeting + 1
-            lengths = np.searchsorted(symbol, symbol[first], side="right") - first
-            shifts = np.cumsum(lengths) - lengths
-            rows = np.arange(int(lengths.sum())) + np.repeat(first - shifts, lengths)
+        hits = tradable & (at >= self._due[symbol])
+        hits |= decided & (wish != self._against[symbol]) & (at >= self._open[symbol])
+        first = np.flatnonzero(hits)
+        if len(first):
+            codes = symbol[first]
+            first = first[np.concatenate([[True], codes[1:] != codes[:-1]])]
+            codes = symbol[first]
+            course = Course.of(at, wish, tradable, decided)
+            ends = np.searchsorted(symbol, codes, side="right")
+            for code, start, end in zip(codes.tolist(), first.tolist(), ends.tolist(), strict=True):
+                self._walk(code, start, end, course, quotes, shown, trades, ended)
+        return trades, ended
 
-    def _decide(
+    def _walk(
         self,
-        codes: NDArray[np.integer],
-        at: NDArray[np.int64],
-        wish: NDArray[np.float64],
+        code: int,
+        start: int,
+        end: int,
+        course: Course,
+        quotes: Quotes,
+        shown: NDArray[np.float64] | None,
+        trades: list[Trade],
         ended: list[PaperOrder],
     ) -> None:
-        """Give up the orders of some symbols, and place others where they want another position."""
-        for code, now, lots in zip(codes.tolist(), at.tolist(), wish.tolist(), strict=True):
-            symbol = self._instruments[code].symbol
-            order, held = self._orders.get(code), self.book.line(symbol).quantity
+        """One symbol's orders and fills, from row `start` to `end`."""
+        fills_from = decides_from = start
+        free = int(self._free[code])
+        held = self.book.line(self._instruments[code].symbol).quantity
+        while True:
+            order = self._orders.get(code)
+            fill, opens, against = end, free, held
             if order is not None:
-                ended.append(self._end(code, now, order, held))
-            wanted = int(lots)
-            if wanted != held:
-                self._orders[code] = Order(wanted, wanted, now + self._rules.latency_ns)
-            self.book.dirty.add(symbol)
-            self._arm(code, held)
+                opens, against = max(free, order.due_ns), order.wish
+                fill = course.tradable(order.due_ns, fills_from, end)
+            decide = course.other(against, opens, decides_from, end)
+            if fill >= end and decide >= end:
+                break
+            if fill <= decide and order is not None:
+                held = self._meet(quotes, fill, order, shown, trades, ended)
+                free = int(self._free[code])
+                fills_from, decides_from = fill + 1, max(decides_from, fill)
+            else:
+                now = course.at[decide]
+                if order is not None:
+                    ended.append(self._end(code, now, order, held))
+                wanted = int(course.wish[decide])
+                if wanted != held:
+                    self._orders[code] = Order(wanted, wanted, now + self._rules.latency_ns)
+                fills_from, decides_from = max(fills_from, decide), decide + 1
+        self.book.dirty.add(self._instruments[code].symbol)
+        self._arm(code, held)
 
     def _meet(
         self,
         quotes: Quotes,
         row: int,
+        order: Order,
         shown: NDArray[np.float64] | None,
         trades: list[Trade],
         ended: list[PaperOrder],
-    ) -> None:
-        """An order meets a quote: what caps leave of it fills, as far as the volume goes."""
+    ) -> int:
+        """An order meets a quote: what caps leave of it fills, as far as the volume goes. Returns the lots
+        held then."""
         code, at = int(quotes.symbol[row]), int(quotes.ts[row])
-        units, order = self._instruments[code], self._orders[code]
+        units = self._instruments[code]
         held = self.book.quantity(units.symbol)
         rest = abs(order.target - held)
         shares = rest
         if self._participation is not None and shown is not None:
             shares = self._participation.lots(units, float(shown[row]))
             if shares < 1:
-                return
+                return held
         side = 1 if order.target > held else -1
         bid, ask = int(quotes.bid[row]), int(quotes.ask[row])
         worth = units.value(1, ask if side > 0 else bid)
@@ -195,12 +204,13 @@ class PaperBook:
             last, money = self._hours.get(code, (hour, 0))
             traded = money if last == hour else 0
         within = self._caps.exposure(held, side, rest, units.value(1, bid + ask) // 2)
-        order.capped |= Capped.EXPOSURE if within < rest else 0
         left = self._caps.turnover(traded, within, worth)
-        order.capped |= Capped.TURNOVER if left < within else 0
-        order.target = held + side * left
         lots = min(left, shares)
-        order.capped |= Capped.PARTICIPATION if lots < left else 0
+        if lots < rest:
+            order.capped |= Capped.EXPOSURE if within < rest else 0
+            order.capped |= Capped.TURNOVER if left < within else 0
+            order.capped |= Capped.PARTICIPATION if lots < left else 0
+            order.target = held + side * left
         if not order.met:
             order.met = True
             self._free[code] = at + self._rules.holding_ns
@@ -213,10 +223,9 @@ class PaperBook:
             held += side * lots
             if self._caps.counts_turnover:
                 self._hours[code] = (hour, traded + abs(lots * worth))
-        self.book.dirty.add(units.symbol)
         if lots == left:
             ended.append(self._end(code, at, order, held))
-        self._arm(code, held)
+        return held
 
     def _end(self, code: int, at: int, order: Order, held: int) -> PaperOrder:
         del self._orders[code]
