@@ -1,0 +1,74 @@
+"""`check` and a start refuse a paper broker that the reference cannot serve, in the same words."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import kinds_of_output
+import numpy as np
+import pytest
+from command_cases import call
+from kinds_of_output import HORIZON_NS
+from models.model_builders import linear, write_artifact
+
+from monitor.cli.check import check
+from monitor.cli.configuration import load_configuration
+from monitor.daemon.group import Group
+from monitor.errors import ConfigError
+from monitor.models.artifact import load_artifact
+from monitor.stats.reference import build_reference
+
+QUANTILES = {"target": "quantile", "quantity": "1"}
+ROWS = np.random.default_rng(1).normal(size=2_000)
+
+
+def write(directory: Path, paper: dict[str, Any], roles: tuple[str, ...] = ()) -> Path:
+    """A deployment with this broker, and a reference that holds predictions of some roles."""
+    path = kinds_of_output.write(directory, "return", paper=paper, reference="reference.json")
+    shutil.rmtree(directory / "shadow" / "artifact")
+    write_artifact(directory / "shadow", linear(-np.ones(1)), ("x",), horizon_ns=HORIZON_NS, name="shadow")
+    known = {load_artifact(directory / role / "artifact").sha256: ROWS for role in roles}
+    (directory / "reference.json").write_bytes(build_reference({"x": ROWS}, known).to_bytes())
+    return path
+
+
+def refused(path: Path) -> str:
+    """What both say."""
+    result = call(check, path, COLUMNS="300")
+    assert result.exit_code == 2, result.output
+    with pytest.raises(ConfigError) as failed:
+        Group(load_configuration(path), path)
+    said = " ".join(result.output.split())
+    for problem in failed.value.problems:
+        assert problem.message in said
+        assert problem.remedy in said
+    return said
+
+
+def test_quantiles_of_a_model_that_the_reference_never_saw_are_refused(tmp_path):
+    said = refused(write(tmp_path, QUANTILES, ("active",)))
+    assert "the reference holds no predictions of the model of `shadow`" in said
+    assert "`active`" not in said
+
+
+def test_a_quantile_beyond_what_the_reference_tells_is_refused(tmp_path):
+    paper = {**QUANTILES, "quantile": "0.9999"}
+    assert "end bin of the predictions of `active`" in refused(write(tmp_path, paper, ("active", "shadow")))
+
+
+def test_quantiles_need_a_reference(tmp_path):
+    path = kinds_of_output.write(tmp_path, "return", paper=QUANTILES)
+    assert "takes its thresholds from the reference, and there is none" in refused(path)
+
+
+def test_a_broker_that_the_reference_serves_is_fine_and_decodes_the_volume_that_no_model_takes(tmp_path):
+    paper = {**QUANTILES, "participation": {"share": "0.1", "volume": "volume"}}
+    path = write(tmp_path, paper, ("active", "shadow"))
+    result = call(check, path)
+    assert result.exit_code == 0, result.output
+    group = Group(load_configuration(path), path)
+    [deployed] = group.deployments.values()
+    assert deployed.volume is not None
+    assert group.space.names[deployed.volume] == "volume"
