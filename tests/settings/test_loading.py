@@ -117,8 +117,6 @@ def test_an_unknown_key_is_refused_with_the_nearest_known_one(key, suggested):
 @pytest.mark.parametrize(
     ("key", "value"),
     [
-        ("fx", {"EURUSD": "EURUSD"}),
-        ("instruments.BTCUSD.currency", "EUR"),
         ("deployments.btc.policy.rules.0.action", "abort"),
         ("deployments.btc.policy.rules.0.action", "promote"),
         ("deployments.btc.policy.rules.0.action", "retrain"),
@@ -135,6 +133,8 @@ def test_what_a_later_version_will_serve_is_refused_as_not_yet(key, value):
     ("key", "value"),
     [
         ("topics.outcomes", "outcomes"),
+        ("fx", {"EURUSD": "BTCUSD"}),
+        ("instruments.BTCUSD.currency", "EUR"),
         ("topics.predictions", "predictions"),
         ("commands.trust_topic", True),
         ("deployments.btc.models.shadows", {"shadow": "a", "second": "b"}),
