@@ -7,6 +7,7 @@ import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,9 @@ import pytest
 import yaml
 from cli.command_cases import replayed
 from models.model_builders import linear, write_artifact
-from trading.reference_books import ReferenceLedger
-from trading.reference_market import Broker, ReferenceMarks, ReferencePaper, decimal_text, quote_of
+from trading.reference_desk import ReferenceDesk
+from trading.reference_figures import Rules, assert_effects_add_up, assert_figures, begun, instants
+from trading.reference_market import Broker, decimal_text, quote_of
 from trading.report_streams import (
     LATENESS_NS,
     MS,
@@ -38,8 +40,14 @@ LEVEL = 5_000
 """Where markets begin, in ticks."""
 
 DEDUPE_NS = 10 * S
-MODELS = {"active": "a", "shadow": "s"}
-"""Each model hands one feature through, so that a prediction is known without it."""
+TICK_NS = 100 * MS
+CAPITAL = 1_000_000
+RULES = Rules(Fraction(CAPITAL), grid_ns=300 * MS, min_returns=5)
+MODELS = {"active": ("a", 1.0), "shadow": ("s", 0.5)}
+"""Each model puts out one feature times a weight, so that a prediction is known without it."""
+
+EURO = ("EURUSD", Decimal("0.0002"), Decimal(1), Decimal(1))
+"""What converts euros."""
 
 PREDICTIONS = (None, 0.0, 0.25, -0.25, 0.5, -0.5, 1.0, 1.0, -2.0, -2.0)
 BROKERS = (
@@ -89,8 +97,9 @@ class Desk:
 def made_up(seed: int, n: int) -> Desk:
     """`n` feature rows and half as many reports: disordered, late, twice, some of another strategy."""
     rng = random.Random(seed)
-    desk = Desk(random_instruments(rng, 3, ["USD"]))
-    stream = Venue(rng, desk.instruments, 3 * MS, LEVEL, [None, "USD"]).stream(n // 2)
+    euros = InstrumentUnits.of(*EURO, "USD")
+    desk = Desk([*random_instruments(rng, 2, ["USD"]), *random_instruments(rng, 1, ["EUR"], "E"), euros])
+    stream = Venue(rng, desk.instruments, 3 * MS, LEVEL, [None, "USD", "EUR"]).stream(n // 2)
     theirs = [
         msgspec.structs.replace(each, exec_id=f"theirs-{place}", strategy="theirs")
         for place, each in enumerate(rng.sample(stream.reports, n // 10))
@@ -110,9 +119,17 @@ def made_up(seed: int, n: int) -> Desk:
     desk.orders = repeated(rng, arrived, 0.1)
     delays = [0] * 12 + [60 * MS, 150 * MS, 700 * MS]
     rows.sort(key=lambda row: row["ts_ns"] + rng.choice(delays))
-    for row in rows:
+    # What is held has a mark from the first fill on.
+    for row in [*map(_opening, desk.instruments), *rows]:
         desk.features += [row] * rng.choice([*[1] * 20, 2])
     return desk
+
+
+def _opening(units: InstrumentUnits) -> Row:
+    """A first row with a quote that is fit to be a mark."""
+    values = {**dict.fromkeys((name for name, _ in MODELS.values()), 1.0), "volume": None}
+    row = {"event_id": "opening", "ts_ns": START - 200 * MS, "symbol": units.symbol, "features": values}
+    return {**row, "bid": LEVEL * float(units.tick_size), "ask": LEVEL * float(units.tick_size)}
 
 
 def _jumped(exec_id: str, ts_ns: int, units: InstrumentUnits, levels: dict[str, int]) -> ExecutionReport:
@@ -139,7 +156,7 @@ def _feature(rng: random.Random, i: int, ts_ns: int, units: InstrumentUnits, lev
     kind = rng.choice(["quote"] * 12 + ["wide", "crossed", "price", "bid", "none"])
     high = low + {"wide": 200, "crossed": -2}.get(kind, rng.choice([0, 1, 1, 3]))
     row: Row = {"event_id": f"e{i}", "ts_ns": ts_ns, "symbol": symbol}
-    row["features"] = {name: rng.choice(PREDICTIONS) for name in MODELS.values()}
+    row["features"] = {name: rng.choice(PREDICTIONS) for name, _ in MODELS.values()}
     row["features"]["volume"] = rng.choice([None, -1.0, 0.0, 0.3, 5.0, 7.5, 10.0, 1e9])
     tick = float(units.tick_size)
     if kind not in ("price", "none"):
@@ -159,9 +176,9 @@ def write(directory: Path, desk: Desk, broker: Broker) -> None:
         for each in desk.orders
     ]
     (directory / "orders.jsonl").write_text("".join(json.dumps(row) + "\n" for row in orders))
-    for role, column in MODELS.items():
+    for role, (column, weight) in MODELS.items():
         (directory / role).mkdir()
-        write_artifact(directory / role, linear(np.ones(1)), (column,), name=role, horizon_ns=S)
+        write_artifact(directory / role, linear(np.array([weight])), (column,), name=role, horizon_ns=S)
     more: dict[str, Any] = {}
     if broker.target == "linear":
         more["scale"] = broker.scale
@@ -171,7 +188,7 @@ def write(directory: Path, desk: Desk, broker: Broker) -> None:
     amounts = (*bps, "max_exposure", "max_turnover")
     more |= {name: decimal_text(getattr(broker, name)) for name in amounts if getattr(broker, name)}
     deployment = {
-        "capital": {"amount": "1000000", "currency": "USD"},
+        "capital": {"amount": str(CAPITAL), "currency": "USD"},
         "filter": {"strategy": STRATEGY},
         "models": {"active": "active/artifact", "shadows": {"shadow": "shadow/artifact"}},
         "books": {"start_flat": True, "mark_staleness": "1h", "mark_band_bps": 50, "max_spread_bps": 20},
@@ -183,7 +200,8 @@ def write(directory: Path, desk: Desk, broker: Broker) -> None:
             "latency": f"{broker.latency_ns}ns",
             **more,
         },
-        "windows": ["10s", "1m"],
+        "windows": ["2s", "5s"],
+        "performance": {"grid": f"{RULES.grid_ns}ns", "min_returns": RULES.min_returns},
     }
     config = {
         "version": 1,
@@ -198,6 +216,7 @@ def write(directory: Path, desk: Desk, broker: Broker) -> None:
             }
             for units in desk.instruments
         },
+        "fx": {"EURUSD": EURO[0]},
         "deployments": {"books": deployment},
     }
     (directory / "config.yaml").write_text(yaml.safe_dump(config))
@@ -228,67 +247,25 @@ def folded(desk: Desk) -> Iterator[tuple[int, Row | ExecutionReport]]:
             yield own, row
 
 
-@dataclass
-class RowByRow:
-    """What the books come to. `counted`: what the rows were worth as a test."""
-
-    instruments: Sequence[InstrumentUnits]
-    broker: Broker
-    counted: Counter[str] = field(default_factory=Counter)
-
-    def __post_init__(self) -> None:
-        self.units = {units.symbol: units for units in self.instruments}
-        self.marks = ReferenceMarks(self.instruments)
-        self.real = ReferenceLedger(self.instruments)
-        self.papers = {role: ReferencePaper(self.instruments, self.broker) for role in MODELS}
-
-    def fold(self, desk: Desk) -> None:
-        """All rows."""
-        for at, row in folded(desk):
-            if isinstance(row, ExecutionReport):
-                self._order(at, row)
-            else:
-                self._feature(at, row)
-
-    def _feature(self, at: int, row: Row) -> None:
-        symbol = row["symbol"]
-        quote = quote_of(self.units[symbol], row.get("bid"), row.get("ask"), row.get("price"))
-        fresh = self.marks.quote(symbol, at, quote)
-        self.counted["unfit"] += not fresh
-        for role, paper in self.papers.items():
+def row_by_row(desk: Desk, broker: Broker) -> ReferenceDesk:
+    """What the books come to, and came to at every instant."""
+    reference = ReferenceDesk(desk.instruments, broker, tuple(MODELS), {"EUR": EURO[0]})
+    rows = list(folded(desk))
+    last = max(*(row["ts_ns"] for row in desk.features), *(each.ts_ns for each in desk.orders))
+    reference.ask(instants(rows[0][0], last, TICK_NS))
+    for at, row in rows:
+        if not isinstance(row, ExecutionReport):
+            quote = quote_of(reference.units[row["symbol"]], row.get("bid"), row.get("ask"), row.get("price"))
             values = row["features"]
-            paper.row(symbol, at, quote if fresh else None, values[MODELS[role]], values["volume"])
-
-    def _order(self, at: int, report: ExecutionReport) -> None:
-        if report.strategy != STRATEGY or not self.real.apply(report, at):
-            return
-        if report.kind in ("fill", "partial_fill"):
-            assert report.last_price is not None
-            before = self.marks.marks[report.symbol].value
-            self.marks.fill(report.symbol, Fraction(report.last_price))
-            self.counted["confirmed"] += before != self.marks.marks[report.symbol].value
-
-    def report(self) -> dict[str, Any]:
-        """As `report.json` says it."""
-        papers = {f"role={role},fills=paper": paper for role, paper in self.papers.items()}
-        return {
-            name: self._said(book) for name, book in {"role=active,fills=real": self.real, **papers}.items()
-        }
-
-    def _said(self, book: ReferenceLedger | ReferencePaper) -> dict[str, Any]:
-        positions, equity = {}, book.cash["USD"]
-        for symbol, quantity in book.positions.items():
-            mark, multiplier = self.marks.marks[symbol], Fraction(self.units[symbol].multiplier)
-            assert mark.value is not None
-            equity += quantity * mark.value * multiplier
-            positions[symbol] = {
-                "quantity": decimal_text(quantity),
-                "mark": decimal_text(mark.value),
-                "mark_ts_ns": mark.ts_ns,
-                "multiplier": decimal_text(multiplier),
+            predictions = {
+                role: None if values[column] is None else values[column] * weight
+                for role, (column, weight) in MODELS.items()
             }
-        cash, worth = decimal_text(book.cash["USD"]), decimal_text(equity)
-        return {"currency": "USD", "cash": cash, "equity": worth, "status": "ok", "positions": positions}
+            reference.feature(at, row["symbol"], quote, predictions, values["volume"])
+        elif row.strategy == STRATEGY:
+            reference.order(at, row)
+    reference.pass_to(last + 1)
+    return reference
 
 
 def check(
@@ -297,8 +274,7 @@ def check(
     """Replays a desk by (tasks, batch size) each; all say what the rows come to."""
     desk = made_up(seed, n)
     write(directory, desk, broker)
-    expected = RowByRow(desk.instruments, broker)
-    expected.fold(desk)
+    expected = row_by_row(desk, broker)
     written = None
     for tasks, batch in runs:
         found = replayed(directory, f"{tasks}-{batch}", "--tasks", str(tasks), "--batch-size", str(batch))
@@ -306,16 +282,27 @@ def check(
         assert report["books"] == expected.report()
         assert written in (None, found)
         written = found
+    moments = begun(expected.moments, TICK_NS)
+    figures = assert_figures(report["metrics"], moments, RULES)
+    assert assert_effects_add_up(report["metrics"], ["shadow"]) == 4
+    assert {"sharpe", "pnl_divergence_z", "win_rate", "pnl_vs_benchmark"} <= figures.keys()
     counts = report["counts"]
-    return expected.counted + Counter(
-        rows=len(desk.features) + len(desk.orders),
-        late_fills=counts["late_applied{stream=orders}"],
-        late_features=counts["late{stream=features}"],
-        duplicates=counts["duplicate{stream=orders}"] + counts["duplicate{stream=features}"],
-        **{f"paper_{name}": sum(paper.counted[name] for paper in expected.papers.values()) for name in PAPER},
-        busts=expected.real.counted["bust"],
-        corrections=expected.real.counted["correct"],
-        flips=expected.real.sum("flips"),
+    return (
+        Counter(figures)
+        + expected.counted
+        + Counter(
+            rows=len(desk.features) + len(desk.orders),
+            late_fills=counts["late_applied{stream=orders}"],
+            late_features=counts["late{stream=features}"],
+            duplicates=counts["duplicate{stream=orders}"] + counts["duplicate{stream=features}"],
+            **{
+                f"paper_{name}": sum(paper.counted[name] for paper in expected.papers.values())
+                for name in PAPER
+            },
+            busts=expected.real.counted["bust"],
+            corrections=expected.real.counted["correct"],
+            flips=expected.real.sum("flips"),
+        )
     )
 
 

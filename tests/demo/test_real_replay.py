@@ -14,8 +14,9 @@ import pytest
 import yaml
 from cli.command_cases import replayed
 from scipy.stats import spearmanr
-from trading.reference_books import ReferenceLedger
-from trading.reference_market import Broker, ReferenceMarks, ReferencePaper, decimal_text, quote_of
+from trading.reference_desk import ReferenceDesk
+from trading.reference_figures import Rules, assert_effects_add_up, assert_figures, begun, instants
+from trading.reference_market import Broker, quote_of
 
 from monitor.demo import real_desk
 from monitor.settings.quantities import parse_duration
@@ -23,6 +24,7 @@ from monitor.stats.reference import load_reference
 from monitor.trading.units import InstrumentUnits
 from monitor.wire.messages import ExecutionReport
 
+TICK_NS = 100_000_000
 WHOLE_S = 1800
 """The longer window; the twenty minutes of the run lie in it."""
 
@@ -140,97 +142,53 @@ def test_the_mark_is_the_last_real_mid(run, report):
     assert Fraction(mark["mark"]) == (Fraction(last["bid"]) + Fraction(last["ask"])) / 2
 
 
-class BruteForce:
-    """Every book from the rows alone, one by one, in fractions of dollars and coins: what is held, what was
-    paid, and the mark. `profit` by book at the instants asked for, of the rows before them."""
-
-    def __init__(self, run, predictions, instants=()):
-        section = yaml.safe_load((run / "config.yaml").read_text())
-        listed = section["instruments"][real_desk.SYMBOL]
-        units = InstrumentUnits.of(
-            real_desk.SYMBOL, *(Decimal(listed[k]) for k in ("tick_size", "lot_size", "multiplier")), "USD"
-        )
-        paper = section["deployments"][real_desk.DEPLOYMENT]["paper"]
-        assert set(paper) == {"target", "threshold", "quantity", "holding", "latency", "fee_bps"}
-        broker = Broker(
-            quantity=Fraction(paper["quantity"]),
-            target=paper["target"],
-            threshold=paper["threshold"],
-            holding_ns=parse_duration(paper["holding"]),
-            latency_ns=parse_duration(paper["latency"]),
-            fee_bps=Fraction(paper["fee_bps"]),
-        )
-        self.units, self.marks = units, ReferenceMarks([units])
-        self.papers = {role: ReferencePaper([units], broker) for role in ("active", "shadow")}
-        self.real = ReferenceLedger([units])
-        self.profit = {}
-        asked = sorted(instants)
-        scored = {p["event_id"]: p["roles"] for p in predictions}
-        for ts, stream, _, row in self._rows(run):
-            while asked and asked[0] <= ts:
-                self.profit[asked.pop(0)] = self.equity()
-            if stream == 0:
-                self._feature(row, scored[row["event_id"]])
-            else:
-                self._order(msgspec.convert(row, ExecutionReport, strict=False))
-        self.profit |= dict.fromkeys(asked, self.equity())
-
-    @staticmethod
-    def _rows(run):
-        """In folding order: by time, features first, then as they came. No row of this run is late."""
-        rows = [
-            (row["ts_ns"], stream, place, row)
-            for stream, name in enumerate(("features", "orders"))
-            for place, row in enumerate(lines(run / f"{name}.jsonl"))
-        ]
-        return sorted(rows, key=lambda each: each[:3])
-
-    def _feature(self, row, roles):
-        quote = quote_of(self.units, row.get("bid"), row.get("ask"), row.get("price"))
-        fresh = self.marks.quote(row["symbol"], row["ts_ns"], quote)
-        for role, paper in self.papers.items():
-            paper.row(row["symbol"], row["ts_ns"], quote if fresh else None, roles[role]["value"])
-
-    def _order(self, report):
-        if self.real.apply(report, report.ts_ns) and report.kind in ("fill", "partial_fill"):
-            self.marks.fill(report.symbol, Fraction(report.last_price))
-
-    def books(self):
-        papers = {f"role={role},fills=paper": paper for role, paper in self.papers.items()}
-        return {"role=active,fills=real": self.real, **papers}
-
-    def equity(self):
-        mark = self.marks.marks[real_desk.SYMBOL].value or 0
-        return {
-            name: book.cash["USD"] + book.positions.get(real_desk.SYMBOL, 0) * mark
-            for name, book in self.books().items()
-        }
-
-
 @pytest.fixture(scope="module")
-def brute_force(run, report, predictions):
-    windows = {
-        instant
-        for name, found in report["metrics"].items()
-        if name.startswith(("pnl", "model_effect", "execution_effect"))
-        for instant in (found["from_ns"], found["to_ns"])
-    }
-    return BruteForce(run, predictions, windows)
+def brute_force(run, predictions):
+    """Every book from the rows alone, one by one, in fractions; no row of this run is late."""
+    config = yaml.safe_load((run / "config.yaml").read_text())
+    listed = config["instruments"][real_desk.SYMBOL]
+    units = InstrumentUnits.of(
+        real_desk.SYMBOL, *(Decimal(listed[k]) for k in ("tick_size", "lot_size", "multiplier")), "USD"
+    )
+    paper = config["deployments"][real_desk.DEPLOYMENT]["paper"]
+    assert set(paper) == {"target", "threshold", "quantity", "holding", "latency", "fee_bps"}
+    broker = Broker(
+        quantity=Fraction(paper["quantity"]),
+        target=paper["target"],
+        threshold=paper["threshold"],
+        holding_ns=parse_duration(paper["holding"]),
+        latency_ns=parse_duration(paper["latency"]),
+        fee_bps=Fraction(paper["fee_bps"]),
+    )
+    scored = {p["event_id"]: {role: p["roles"][role]["value"] for role in p["roles"]} for p in predictions}
+    rows = [
+        (row["ts_ns"], stream, place, row)
+        for stream, name in enumerate(("features", "orders"))
+        for place, row in enumerate(lines(run / f"{name}.jsonl"))
+    ]
+    rows.sort(key=lambda each: each[:3])
+    desk = ReferenceDesk([units], broker)
+    desk.ask(instants(rows[0][0], rows[-1][0], TICK_NS))
+    for at, stream, _, row in rows:
+        if stream == 0:
+            quote = quote_of(units, row.get("bid"), row.get("ask"), row.get("price"))
+            desk.feature(at, row["symbol"], quote, scored[row["event_id"]])
+        else:
+            desk.order(at, msgspec.convert(row, ExecutionReport, strict=False))
+    desk.pass_to(rows[-1][0] + 1)
+    return desk
 
 
 def test_every_book_is_that_of_a_broker_who_goes_row_by_row_in_fractions(report, brute_force):
-    mark = brute_force.marks.marks[real_desk.SYMBOL]
-    for name, book in brute_force.books().items():
-        found = report["books"][name]
-        assert found["cash"] == decimal_text(book.cash["USD"])
-        assert found["equity"] == decimal_text(brute_force.equity()[name])
-        assert found["positions"] == {
-            symbol: {
-                "quantity": decimal_text(quantity),
-                "mark": decimal_text(mark.value),
-                "mark_ts_ns": mark.ts_ns,
-                "multiplier": "1",
-            }
-            for symbol, quantity in book.positions.items()
-        }
+    assert report["books"] == brute_force.report()
     assert min(paper.counted["trades"] for paper in brute_force.papers.values()) > 100
+
+
+def test_every_figure_of_a_book_is_that_of_its_definition_over_the_instants(report, brute_force):
+    rules = Rules(Fraction(100_000), grid_ns=60 * 10**9, min_returns=20)
+    seen = assert_figures(report["metrics"], begun(brute_force.moments, TICK_NS), rules)
+    assert {"pnl", "drawdown", "win_rate", "turnover", "position_gap", "pnl_vs_benchmark"} <= seen.keys()
+
+
+def test_model_and_execution_effect_are_the_divergence_to_the_last_digit(report):
+    assert assert_effects_add_up(report["metrics"], ["shadow"]) == 4

@@ -59,6 +59,7 @@ class Line:
     won: int = 0
     lost: int = 0
     near: int = 0
+    trades: int = 0
     closes: int = 0
     flips: int = 0
     shared: bool = False
@@ -83,6 +84,7 @@ class Line:
 
     def shift(self, quantity: Fraction, paid: Fraction) -> Fraction:
         """Average cost; the share of the trade that closed."""
+        self.trades += 1
         held = self.quantity
         self.quantity += quantity
         if held * quantity >= 0:
@@ -229,6 +231,11 @@ class ReferenceLedger:
     def positions(self) -> Amounts:
         """What is held."""
         return present({symbol: line.quantity for symbol, line in self.lines.items()})
+
+    @property
+    def dealt(self) -> set[str]:
+        """Symbols that were ever traded."""
+        return {symbol for symbol, line in self.lines.items() if line.trades}
 
     def sum(self, name: str) -> int:
         """Of a count over all lines."""

@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from trading.reference_books import Line
+
 from monitor.trading.units import InstrumentUnits
 
 MS = 1_000_000
@@ -143,10 +145,15 @@ class Working:
 class Account:
     """One symbol of a paper book. `hour`: of the UTC clock, and what was traded in it at quoted prices."""
 
-    quantity: Fraction = NOTHING
+    line: Line = field(default_factory=Line)
     order: Working | None = None
     free_ns: int = 0
     hour: tuple[int, Fraction] = (0, NOTHING)
+
+    @property
+    def quantity(self) -> Fraction:
+        """What is held."""
+        return self.line.quantity
 
 
 @dataclass
@@ -162,6 +169,7 @@ class ReferencePaper:
     cash: dict[str, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
     fees: dict[str, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
     traded: dict[str, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
+    transfers: dict[str, Fraction] = field(default_factory=dict)
     counted: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
@@ -260,16 +268,26 @@ class ReferencePaper:
             paid += against_us(abs(paid) * self.broker.half_spread_bps * BPS)
         paid += against_us(abs(paid) * self.broker.slippage_bps * BPS)
         fee = against_us(abs(paid) * self.broker.fee_bps * BPS)
-        account.quantity += quantity
+        account.line.trade(quantity, paid, fee)
         self.cash[units.currency] -= paid + fee
         self.fees[units.currency] += fee
         self.traded[units.currency] += abs(paid)
         self.counted["trades"] += 1
 
     @property
+    def lines(self) -> dict[str, Line]:
+        """By symbol."""
+        return {symbol: account.line for symbol, account in self.accounts.items()}
+
+    @property
     def positions(self) -> dict[str, Fraction]:
         """What is held."""
         return {symbol: account.quantity for symbol, account in self.accounts.items() if account.quantity}
+
+    @property
+    def dealt(self) -> set[str]:
+        """Symbols that were ever traded."""
+        return {symbol for symbol, account in self.accounts.items() if account.line.trades}
 
 
 def against_us(cost: Fraction) -> Fraction:

@@ -28,14 +28,14 @@ ACCOUNTS = (None, "a", "b")
 
 
 def random_instruments(
-    rng: random.Random, n: int, currencies: Sequence[str] = _CURRENCIES
+    rng: random.Random, n: int, currencies: Sequence[str] = _CURRENCIES, name: str = "S"
 ) -> list[InstrumentUnits]:
     """Ticks, lots, multipliers and currencies of all sorts."""
     found: list[InstrumentUnits] = []
     while len(found) < n:
         tick, lot, multiplier = (Decimal(rng.choice(each)) for each in (_TICKS, _LOTS, _MULTIPLIERS))
         try:
-            units = InstrumentUnits.of(f"S{len(found)}/X", tick, lot, multiplier, rng.choice(currencies))
+            units = InstrumentUnits.of(f"{name}{len(found)}/X", tick, lot, multiplier, rng.choice(currencies))
         except ValueError:
             continue
         found.append(units)
