@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.table import Table
 
 from monitor.daemon.report import series
+from monitor.engine.books.books import Window
 from monitor.engine.catalogue import BY_NAME
 from monitor.engine.deployment import DeploymentFold
-from monitor.engine.books.books import Window
 from monitor.engine.family import Labels
 from monitor.engine.readings import Value
 from monitor.policy.durations import format_duration
@@ -19,12 +19,15 @@ from monitor.policy.events import rfc3339
 from monitor.stats.estimate import Status
 from monitor.trading.units import format_money
 
-FEATURES_SHOWN = 3
+MANY = ("feature", "reason")
+"""Labels with many values, of which the most remarkable are shown."""
+MANY_SHOWN = 3
 SHOWN_DIGITS = 5
 
 
 def show(console: Console, name: str, fold: DeploymentFold, as_of_ns: int) -> None:
-    """Latches, books and metrics of one deployment, a line a series; of features only the most remarkable."""
+    """Latches, books and metrics of one deployment, a line a series; of features and reasons only the most
+    remarkable, and no series without data where others of its metric have some."""
     latches = ", ".join(f"{subject} {state}" for subject, state in fold.decider.latches.states.items())
     console.print(f"\n{name} as of {rfc3339(as_of_ns)}: {latches}", style="bold", highlight=False)
     books = Table("book", "cash", "equity", "status", title="Books", title_justify="left")
@@ -56,17 +59,22 @@ def _lines(family: str, values: Sequence[Value], windows: Sequence[Window]) -> I
     of: dict[Labels, dict[Window, Value]] = {}
     for value in values:
         of.setdefault(value.labels, {})[value.window] = value
-    shown = list(of.items())
-    if "feature" in BY_NAME[family].labels:
+    shown = [
+        each
+        for each in of.items()
+        if any(v.estimate.status is not Status.INSUFFICIENT for v in each[1].values())
+    ]
+    of_many = next((label for label in BY_NAME[family].labels if label in MANY), None)
+    if of_many is not None:
         smallest = family.endswith("_p_value")
         shown.sort(key=lambda each: _rank(each[1].values(), smallest=smallest))
-        shown = shown[:FEATURES_SHOWN]
+        shown = shown[:MANY_SHOWN]
     for labels, by_window in shown:
         n = max(value.estimate.n for value in by_window.values())
         cells = [_shown(by_window[window]) if window in by_window else "" for window in windows]
         yield [series(family, labels), f"{n:,}", *cells]
     if len(shown) < len(of):
-        yield [f"  ... of {len(of)} features"]
+        yield [f"  ... of {len(of)} {of_many}s" if of_many else f"  {len(of) - len(shown)} more without data"]
 
 
 def _rank(values: Iterable[Value], *, smallest: bool) -> float:

@@ -232,6 +232,7 @@ class Desk:
                 "dataset_manifest_id": habits.dataset,
                 "onnx_model": f"{served['model_version']}/model.onnx",
                 "inference_latency_ms": served["latency_ms"],
+                "deployed_at": self._start_ns,
             },
         )
         sent_ns = now_ns + self._delay_ns(0.0003, 0.001)
