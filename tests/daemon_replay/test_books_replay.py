@@ -1,4 +1,4 @@
-"""Books of a replay of untidy files equal those made row by row in fractions, however it reads and splits."""
+"""Books of a replay of untidy files, and all figures of them, equal those made row by row in fractions."""
 
 from __future__ import annotations
 
@@ -321,7 +321,11 @@ def test_tasks_and_batches_replay_the_books_that_fractions_say(tmp_path, broker)
     "monitor/trading/units.py",
     "monitor/trading/marks.py",
     "monitor/trading/paper.py",
+    "monitor/trading/paper_rules.py",
+    "monitor/trading/targets.py",
+    "monitor/trading/performance.py",
     "monitor/engine/task_books.py",
+    "monitor/engine/books",
 )
 def test_replays_of_many_desks_say_what_fractions_say(tmp_path, measured):
     counted: Counter[str] = Counter()

@@ -1,7 +1,8 @@
-"""Books keep what symbols and the horizon of executions ask for, however long they run."""
+"""Books and orders keep what symbols, open orders and the horizon ask for, however long they run."""
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import tracemalloc
 from dataclasses import dataclass, field
@@ -12,9 +13,13 @@ import pytest
 from engine_cases import ROLES, START, SYMBOLS, House, S, keep
 from msgspec.structs import replace
 
+from monitor.engine.measures.orders import memories
+from monitor.engine.order_rules import OrderRules
 from monitor.engine.rows import UNMEASURED_NS, Scores
+from monitor.engine.scope import Scope
 from monitor.engine.task import TaskFold
 from monitor.event_time.timing import Fate
+from monitor.trading.lifecycle import LifecycleRules
 from monitor.wire.keys import hash64
 from monitor.wire.messages import ExecutionReport, Undoes
 from monitor.wire.table import Table
@@ -25,13 +30,26 @@ KINDS = ("new", "ack", "partial_fill", "fill", "correct", "bust")
 """Of each order, a tenth of a second apart; every seventh stays unfilled until it is cancelled."""
 
 
+KEPT = ("exec", "memory/order_flow")
+"""State that hangs on the horizon: what orders did, and those that ended."""
+
 LINES = ("ledger", "paper", "marks")
 """State of a symbol, one record each."""
 
 
+@dataclass(frozen=True)
+class Limited(House):
+    """Books and orders alone; what ended is remembered as long as executions are."""
+
+    @property
+    def scope(self) -> Scope:
+        rules = LifecycleRules(horizon_ns=self.exec_horizon_ns, ended_limit=10**6, open_limit=10**6)
+        return dataclasses.replace(super().scope, orders=OrderRules(lifecycle=rules))
+
+
 @dataclass
 class Desk:
-    """A task that has books alone, second by second."""
+    """A task that has books and orders alone, second by second."""
 
     horizon_s: int = HORIZON_S
     fold: TaskFold = field(init=False)
@@ -40,7 +58,8 @@ class Desk:
     known: int = 0
 
     def __post_init__(self) -> None:
-        self.fold = House(sources=(), memories=tuple, exec_horizon_ns=self.horizon_s * S).fold1()
+        house = Limited(sources=(), exec_horizon_ns=self.horizon_s * S)
+        self.fold = dataclasses.replace(house, memories=lambda: memories(house.scope)).fold1()
 
     def run(self, seconds: int) -> None:
         """Fold so many seconds more, each stored."""
@@ -57,8 +76,8 @@ class Desk:
             keep(self.store, self.fold.records())
 
     def stored(self, kind: str) -> int:
-        """Bytes of state of a kind: the first part of a key."""
-        return sum(len(raw) for key, raw in self.store.items() if key.partition("/")[0] == kind)
+        """Bytes of state of a kind: how its keys begin."""
+        return sum(len(raw) for key, raw in self.store.items() if key.startswith(f"{kind}/"))
 
     def _features(self) -> Table:
         n = 2 * len(SYMBOLS)
@@ -142,23 +161,25 @@ def test_state_and_memory_hang_on_the_horizon_not_on_history() -> None:
     try:
         desk.run(2 * HORIZON_S)
         gc.collect()
-        stored, keys = desk.stored("exec"), len(desk.store)
+        stored, keys = {kind: desk.stored(kind) for kind in KEPT}, len(desk.store)
         held, _ = tracemalloc.get_traced_memory()
-        desk.run(10 * HORIZON_S)
+        desk.run(6 * HORIZON_S)
         gc.collect()
         later, _ = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert desk.stored("exec") <= 1.2 * stored
+    for kind in KEPT:
+        assert 0 < desk.stored(kind) <= 1.2 * stored[kind]
     assert max(desk.stored(kind) for kind in LINES) <= 400 * len(SYMBOLS) * len(ROLES)
     assert len(desk.store) <= keys + len(SYMBOLS)
     assert later <= 1.25 * held
 
 
-def test_a_longer_horizon_keeps_more_executions_and_no_more_of_anything_else() -> None:
+def test_a_longer_horizon_keeps_more_executions_and_orders_and_no_more_of_anything_else() -> None:
     short, long = Desk(), Desk(3 * HORIZON_S)
     for desk in (short, long):
         desk.run(6 * HORIZON_S)
     for kind in LINES:
         assert 0 < long.stored(kind) <= 1.05 * short.stored(kind)
-    assert long.stored("exec") == pytest.approx(3 * short.stored("exec"), rel=0.2)
+    for kind in KEPT:
+        assert long.stored(kind) == pytest.approx(3 * short.stored(kind), rel=0.2)
