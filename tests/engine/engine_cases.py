@@ -28,7 +28,7 @@ from monitor.engine.sequence_rules import SequenceRules
 from monitor.engine.skill_rules import Forward, LabelJoin
 from monitor.engine.task import TaskFold
 from monitor.engine.task_books import TaskBooks
-from monitor.event_time.calendar import ALWAYS
+from monitor.event_time.calendar import ALWAYS, Calendar
 from monitor.event_time.timing import Fate
 from monitor.policy.decider import Decider, Subjects
 from monitor.policy.events import Artifact
@@ -118,6 +118,7 @@ class House:
     units: tuple[InstrumentUnits, ...] = tuple(UNITS)
     measured: Mapping[str, Any] = field(default_factory=dict)
     pairs: Mapping[str, Pair] = field(default_factory=dict)
+    calendar: Calendar = ALWAYS
 
     @property
     def grid(self) -> Grid:
@@ -185,6 +186,7 @@ class House:
             "capital": self.capital,
             "staleness_ns": self.staleness_ns,
             "promoted_ns": self.promoted_ns,
+            "calendar": self.calendar,
             "grid_ns": S,
             "block_ns": self.scope.sequences.block_ns if self.capital is not None else None,
         }
@@ -216,7 +218,7 @@ class House:
             Catalogue(self.scope),
             self.windows_ns,
             self.books(),
-            Decider(policy, subjects, grids, ALWAYS),
+            Decider(policy, subjects, grids, self.calendar),
         )
 
 

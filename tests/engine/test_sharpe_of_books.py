@@ -10,12 +10,14 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from book_cases import DAY, HOUR, MINUTE, NEW_YORK, REAL, S, figure, holding, made, ns, take
-from engine_cases import keep
+from engine_cases import BOOKS, House, keep, rule
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from monitor.engine.books.returns import Returns
+from monitor.engine.partials import Partial
 from monitor.event_time.calendar import Session
+from monitor.policy.rules import Comparator
 from monitor.stats.estimate import Status
 from monitor.trading.performance import effective_returns, sharpe_ratio, z_score
 
@@ -178,6 +180,34 @@ def test_the_window_since_promotion_takes_sessions_once_it_is_old_enough():
     assert figure(books, "sharpe", "promotion", at).extra["grid_s"] == "session"
     assert figure(books, "sharpe", "promotion", at).value == pytest.approx(annual([3, 1], 365), rel=1e-12)
     assert figure(books, "sharpe", "session", at).extra["grid_s"] == 60
+
+
+def test_a_rule_on_three_consecutive_days_counts_sessions_and_a_weekend_is_neither_breach_nor_reset():
+    below = rule("sharpe", "sharpe", labels={"role": "active", "fills": "real"}, subject="deployment",
+                 window=30 * DAY, comparator=Comparator.BELOW, threshold=0.8, schedule=DAY,
+                 for_count=3)  # fmt: skip
+    house = House(
+        rules=(below,), windows_ns=(30 * DAY,), tick=S, calendar=NEW_YORK, measured={"min_returns": 5}
+    )
+    # Wednesday to Tuesday: two bad days, a good one, then Friday, Monday and Tuesday bad.
+    sessions, profit = days("2026-02-25T00:00:00+00:00", 12), 0
+    changes = [9, 8, 9, 8, 9, -60, -60, 900, -900, -60, -60, -60]
+    fold, store, fired = house.fold2(), {}, []
+    for session, change in zip(sessions, changes, strict=True):
+        profit += change
+        for at in (session.start_ns, session.end_ns - S, session.end_ns, session.end_ns + HOUR):
+            says = {name: holding(profit) for name in BOOKS}
+            fold.evaluate(at, {0: [Partial("d", 0, at, sessions[0].start_ns, False, "", says)]})
+            fired += [(at, event.data.phase) for event in fold.decisions]
+            fold.decisions = []
+        keep(store, fold.records())
+        fold = house.fold2()
+        fold.restore(store)
+    bad = [index for index, s in enumerate(sessions) if s.end_ns in {at for at, _ in fired}]
+    assert fired[0][1] == "firing"
+    assert bad[0] >= 7, "never on two bad days"
+    values = [sum(changes[: i + 1]) for i in range(len(changes))]
+    assert bad[0] == next(i for i in range(6, 12) if all(values[k] / (k + 1) < 0 for k in (i - 2, i - 1, i)))
 
 
 @settings(max_examples=25, deadline=None)

@@ -32,7 +32,7 @@ class StoredNow(msgspec.Struct, frozen=True, array_like=True):
     """What `History` knows beside its courses."""
 
     latest: tuple[int, str] | None
-    grid: tuple[int, str] | None
+    grid: tuple[int, str | None] | None
     daily: Daily | None
     frozen: tuple[int, StoredStanding] | None
 
@@ -42,8 +42,8 @@ class History:
 
     `running`: the stretch of the finest pane, cut also where sessions begin and end. `session`, `promotion`:
     what is joined to them so far. `frozen`: when the session shown had closed, and how the book stood then.
-    `latest`: the last sound instant and its profit; `grid`: the same of the last instant of the grid of
-    returns, where it was sound and in a session. `daily`: the last session that closed with a value.
+    `latest`: the last sound instant and its profit; `grid`: the last instant of the grid of returns and its
+    profit, None where it was not sound. `daily`: the last session that closed with a value.
     """
 
     def __init__(self, longest: Mapping[int, int], grid_ns: int) -> None:
@@ -53,7 +53,7 @@ class History:
         self.named: dict[str, Course] = {}
         self.frozen: tuple[int, Standing] | None = None
         self.latest: tuple[int, int] | None = None
-        self.grid: tuple[int, int] | None = None
+        self.grid: tuple[int, int | None] | None = None
         self.daily: tuple[Session, int] | None = None
         self.dirty: set[str] = set()
         """Keys of records, without the book: `running`, `now`, `ring/<length>/<start>`, `course/<window>`."""
@@ -87,13 +87,15 @@ class History:
         No step leads out of the session that runs before `at`. `profit`: None where the book is not sound.
         """
         begun, before = at - self._grid_ns, self.grid
-        self.grid = None if profit is None else (at, profit)
+        self.grid = (at, profit)
         self.dirty.add("now")
         if session is None or begun < session.start_ns or at > session.end_ns or self.running is None:
             return None
+        if before is None or before[0] != begun:
+            return None
         returns = self.running.returned("grid", self._grid_ns)
-        if profit is None or before is None or before[0] != begun:
-            returns.void += self.latest is not None
+        if profit is None or before[1] is None:
+            returns.void += 1
             return None
         value = profit - before[1]
         returns.take(value, begun, at)
@@ -254,7 +256,7 @@ class History:
         return msgspec.msgpack.encode(
             StoredNow(
                 None if latest is None else (latest[0], str(latest[1])),
-                None if grid is None else (grid[0], str(grid[1])),
+                None if grid is None else (grid[0], None if grid[1] is None else str(grid[1])),
                 None if daily is None else Daily(*daily[0], str(daily[1])),
                 None if frozen is None else (frozen[0], stored(frozen[1])),
             )
@@ -279,7 +281,10 @@ class History:
 
     def _restore_now(self, now: StoredNow) -> None:
         self.latest = None if now.latest is None else (now.latest[0], int(now.latest[1]))
-        self.grid = None if now.grid is None else (now.grid[0], int(now.grid[1]))
+        self.grid = None
+        if now.grid is not None:
+            at, profit = now.grid
+            self.grid = (at, None if profit is None else int(profit))
         daily, frozen = now.daily, now.frozen
         self.daily = None if daily is None else (Session(daily.start_ns, daily.end_ns), int(daily.profit))
         self.frozen = None if frozen is None else (frozen[0], standing_of(frozen[1]))
