@@ -135,6 +135,7 @@ class Desk:
                     "skill": {"lag": "0s", "limit": 20_000},
                     "markouts": {"horizons": ["1d", "5d"], "limit": 20_000},
                     "grids": {"evaluation_interval": "12h", "tick": "12h"},
+                    "performance": {"grid": "12h"},
                 }
             },
         }

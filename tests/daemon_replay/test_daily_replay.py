@@ -113,6 +113,24 @@ def test_drawdown_is_that_of_the_half_days_of_the_window(
 
 
 @pytest.mark.parametrize("window", WINDOWS)
+def test_the_sharpe_ratio_is_that_of_every_day_of_the_year(
+    desk: Desk, metrics: dict[str, Any], window: int
+) -> None:
+    low, high = bounds(desk, window)
+    closes = range(low // DAY * DAY + DAY, high, DAY)
+    made = np.array([float(desk.equity_at(at) - desk.equity_at(at - DAY)) for at in closes])
+    found = metrics[f"sharpe{{fills=real,role=active}}@{window * DAY // S}"]
+    assert (found["status"], found["n"], found["extra"]["void"]) == ("ok", len(made), 0)
+    assert np.count_nonzero(made) < 0.72 * len(made), "nobody trades at weekends, and those days count"
+    ratio = made.mean() / made.std(ddof=1)
+    assert found["value"] == pytest.approx(ratio * math.sqrt(365), rel=1e-9)
+    error = math.sqrt((1 + ratio**2 / 2) / len(made) * 365)
+    assert (found["low"], found["high"]) == pytest.approx(
+        (found["value"] - 1.96 * error, found["value"] + 1.96 * error), rel=1e-4
+    )
+
+
+@pytest.mark.parametrize("window", WINDOWS)
 @pytest.mark.parametrize("days", [1, 5])
 def test_markouts_are_weighted_by_what_was_paid(
     desk: Desk, metrics: dict[str, Any], window: int, days: int
