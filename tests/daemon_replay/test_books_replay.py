@@ -39,7 +39,9 @@ S = 1_000 * MS
 LEVEL = 5_000
 """Where markets begin, in ticks."""
 
-DEDUPE_NS = 10 * S
+DEDUPE_NS = 100 * MS
+"""Short: what comes again after it, the ledger must know."""
+
 TICK_NS = 100 * MS
 CAPITAL = 1_000_000
 RULES = Rules(Fraction(CAPITAL), grid_ns=300 * MS, min_returns=5)
@@ -52,7 +54,13 @@ EURO = ("EURUSD", Decimal("0.0002"), Decimal(1), Decimal(1))
 PREDICTIONS = (None, 0.0, 0.25, -0.25, 0.5, -0.5, 1.0, 1.0, -2.0, -2.0)
 BROKERS = (
     Broker(Fraction(1), threshold=0.25, holding_ns=200 * MS, latency_ns=50 * MS, fee_bps=Fraction(2)),
-    Broker(Fraction(3), holding_ns=0, latency_ns=0, slippage_bps=Fraction(7, 10), fee_bps=Fraction(-3, 10)),
+    Broker(
+        Fraction(3),
+        holding_ns=0,
+        latency_ns=0,
+        slippage_bps=Fraction("0.70000000000000013"),
+        fee_bps=Fraction("-0.3123456789012347"),
+    ),
     Broker(
         Fraction(4),
         target="linear",
@@ -78,6 +86,7 @@ COUNTED = (
     "busts",
     "corrections",
     "flips",
+    "ledger_duplicates",
     *(f"paper_{name}" for name in PAPER),
 )
 """What a desk must show to prove something."""
@@ -302,6 +311,7 @@ def check(
             busts=expected.real.counted["bust"],
             corrections=expected.real.counted["correct"],
             flips=expected.real.sum("flips"),
+            ledger_duplicates=expected.real.counted["duplicates"],
         )
     )
 
