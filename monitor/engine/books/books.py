@@ -13,6 +13,7 @@ import msgspec
 from monitor.engine.books.account import Account, StoredFlows
 from monitor.engine.books.benchmark import Benchmark, StoredBenchmark
 from monitor.engine.books.blocks import EffectBlocks, Ended, StoredBlock
+from monitor.engine.books.clock import Clock
 from monitor.engine.books.course import Course
 from monitor.engine.books.history import PROMOTION, SESSION, History
 from monitor.engine.books.rates import Pair, Rates
@@ -63,7 +64,8 @@ class Books:
             length = pane_length(window)
             longest[length] = max(window, longest.get(length, 0))
         self.rules = rules
-        self._pane, self._tick = min(longest), tick_ns
+        self._tick = tick_ns
+        self._clock = Clock(rules.calendar, min(longest), rules.promoted_ns)
         self._flat = frozenset(flat)
         self._accounts = {book: Account() for book in books}
         self._histories = {book: History(longest, rules.grid_ns) for book in self._accounts}
@@ -77,11 +79,6 @@ class Books:
         self._begun: set[str] = set()
         self._fresh: set[str] = set()
         self._covers: dict[int, Offsets] = {}
-        self._at: int | None = None
-        self._until = 0
-        self._session: Session | None = None
-        """That the running stretches lie in."""
-        self._shown: Session | None = None
         self.missing = False
         """Whether a task had not said its part at the last instant."""
         self._before: dict[str, Standing | None] = {}
@@ -131,7 +128,8 @@ class Books:
 
     def cover(self, start: int, end: int, offsets: Offsets) -> None:
         """Rows of the finest pane `[start, end)` so far; before the instant at which they are taken."""
-        if self._at is None or start >= self._slot(self._at):
+        clock = self._clock
+        if clock.at is None or start >= clock.slot(clock.at):
             cover(self._covers.setdefault(start, {}), offsets)
             self._dirty.add("cover/open")
         else:
@@ -144,54 +142,31 @@ class Books:
         Stale equity may begin a stretch, so that a task that stands still disarms no window; it never raises
         a high-water mark. Returns the block that ended, where one did.
         """
-        if self._at is None:
-            self._resume(at - self._tick)
-            if self._session is not None and at >= self._session.end_ns:
-                # Nothing was seen of it.
-                self._session = None
-        if self._session is not None and self._shown != self._session:
-            self._show(self._session)
-        if self._session is not None and at > self._session.end_ns:
+        clock = self._clock
+        if clock.at is None:
+            clock.begin(at, self._tick)
+        session = clock.session
+        if session is not None and clock.shown != session:
+            self._show(session)
+        if session is not None and at > session.end_ns:
             self._before = self._standings()
         self._value(at, missing=missing)
         self._begin_flat(at - self._tick)
         if at % self.rules.grid_ns == 0:
             self._step(at)
-        session = self._session
         if session is not None and at >= session.end_ns:
             self._close(session, at)
-        if at >= self._until:
+        if at >= clock.until:
             self._cut(at, session)
         self._run(at)
         ended = self._blocks.take(at, self._standings()) if self._blocks is not None else []
-        self._at, self.missing = at, missing
+        clock.at, self.missing = at, missing
         self._dirty.add("clock/at")
         self._readings.clear()
         return ended
 
-    def _resume(self, at: int) -> None:
-        """Time stands at `at`."""
-        calendar = self.rules.calendar
-        self._at, self._session = at, calendar.session_at(at)
-        self._shown = calendar.last_session(at - 1)
-        self._until = self._end(at)
-
-    def _slot(self, at: int) -> int:
-        return at - at % self._pane
-
-    def _end(self, at: int) -> int:
-        """Where the stretch that runs at `at` ends: with its pane or session, or where one begins."""
-        end = self._slot(at) + self._pane
-        if self._session is not None:
-            end = min(end, self._session.end_ns)
-        else:
-            following = self.rules.calendar.next_session(at)
-            end = end if following is None else min(end, max(following.start_ns, at + 1))
-        promoted = self.rules.promoted_ns
-        return end if promoted is None or promoted <= at else min(end, promoted)
-
     def _show(self, session: Session) -> None:
-        self._shown = session
+        self._clock.shown = session
         for history in self._histories.values():
             history.forget_session()
 
@@ -228,7 +203,7 @@ class Books:
             standing = self._accounts[name].standing
             sound = standing is not None and standing.status is Status.OK
             made[name] = history.step(
-                at, self._session, standing.profit if sound and standing is not None else None
+                at, self._clock.session, standing.profit if sound and standing is not None else None
             )
         real = made.get(REAL_BOOK)
         if real is not None:
@@ -238,7 +213,7 @@ class Books:
 
     def _close(self, session: Session, at: int) -> None:
         """The running session has ended by `at`: its returns."""
-        previous = self.rules.calendar.last_session(session.start_ns - 1)
+        previous = self._clock.before(session)
         made: dict[str, tuple[int, int] | None] = {}
         for name, history in self._histories.items():
             standing = self._accounts[name].standing
@@ -253,25 +228,24 @@ class Books:
 
     def _cut(self, at: int, session: Session | None) -> None:
         """The running stretches end, and where the session does, it is frozen."""
-        assert self._at is not None
-        offsets = self._covers.get(self._slot(self._at), {})
+        clock = self._clock
+        assert clock.at is not None
+        offsets = self._covers.get(clock.slot(clock.at), {})
         for history in self._histories.values():
             history.cut(offsets, in_session=session is not None, promoted_ns=self.rules.promoted_ns)
         if self._blocks is not None:
             self._blocks.cover(offsets)
-        for pane in [pane for pane in self._covers if pane < self._slot(at)]:
+        for pane in [pane for pane in self._covers if pane < clock.slot(at)]:
             del self._covers[pane]
             self._dirty.add("cover/open")
-        if session is None or at >= session.end_ns:
-            self._session = self.rules.calendar.session_at(at)
+        clock.enter(at)
         if session is not None and at >= session.end_ns:
             closing = at == session.end_ns
             for name, history in self._histories.items():
                 standing = self._accounts[name].standing if closing else self._before[name]
-                history.freeze(at if closing else self._at, standing, closing=closing)
-            if self._session is not None and at > max(self._session.start_ns, session.end_ns):
-                self._show(self._session)
-        self._until = self._end(at)
+                history.freeze(at if closing else clock.at, standing, closing=closing)
+            if clock.session is not None and at > max(clock.session.start_ns, session.end_ns):
+                self._show(clock.session)
 
     def _run(self, at: int) -> None:
         real = self._accounts[REAL_BOOK].standing if REAL_BOOK in self._accounts else None
@@ -308,19 +282,20 @@ class Books:
 
     def _read(self, book: str, window: Window) -> Reading | None:
         history, standing = self._histories.get(book), self.standing(book)
-        if history is None or standing is None or self._at is None:
+        if history is None or standing is None or self._clock.at is None:
             return None
         if window == SESSION and history.frozen is not None:
             at, standing = history.frozen
             course = history.since(SESSION, running=False)
         else:
-            at, course = self._at, self._course(history, window)
+            at, course = self._clock.at, self._course(history, window)
         return Reading(standing, course, at) if course is not None else None
 
     def _course(self, history: History, window: Window) -> Course | None:
-        assert self._at is not None
+        at = self._clock.at
+        assert at is not None
         if isinstance(window, int):
-            return history.of_window(window, pane_length(window), self._at)
+            return history.of_window(window, pane_length(window), at)
         return history.since(window, running=self._running_in(history, window))
 
     def _running_in(self, history: History, window: Window) -> bool:
@@ -328,7 +303,7 @@ class Books:
         if history.running is None:
             return False
         if window == SESSION:
-            return self._session is not None and history.frozen is None
+            return self._clock.session is not None and history.frozen is None
         promoted = self.rules.promoted_ns
         return window != PROMOTION or promoted is None or history.running.start >= promoted
 
@@ -339,7 +314,7 @@ class Books:
             return {}
         offsets = dict(reading.course.offsets)
         if self._running_in(history, window) and history.running is not None:
-            cover(offsets, self._covers.get(self._slot(history.running.start), {}))
+            cover(offsets, self._covers.get(self._clock.slot(history.running.start), {}))
         return dict(sorted(offsets.items()))
 
     def returns_sound(self, reading: Reading, *, daily: bool) -> bool:
@@ -347,13 +322,9 @@ class Books:
         of a session that runs; outside sessions none is due."""
         if self.missing or not reading.standing.readable:
             return False
-        calendar = self.rules.calendar
         if not daily:
-            return reading.standing.status is Status.OK or not calendar.is_open(reading.at - 1)
-        closed = calendar.last_session(reading.at - 1)
-        if closed is not None and closed.end_ns > reading.at:
-            closed = calendar.last_session(closed.start_ns - 1)
-        returns = reading.course.daily
+            return reading.standing.status is Status.OK or not self._clock.open(reading.at)
+        closed, returns = self._clock.closed(reading.at), reading.course.daily
         return closed is None or (returns is not None and returns.to_ns >= closed.end_ns)
 
     def records(self) -> dict[str, bytes | None]:
@@ -382,7 +353,7 @@ class Books:
         if kind == "mark":
             return encode(self.rates.marks[rest])
         if kind == "clock":
-            return encode(self._at)
+            return encode(self._clock.at)
         return encode({str(pane): offsets for pane, offsets in sorted(self._covers.items())})
 
     def restore(self, records: Mapping[str, bytes]) -> None:
@@ -415,7 +386,7 @@ class Books:
             covers = read_value(dict[str, Offsets], key, data)
             self._covers = {int(pane): dict(offsets) for pane, offsets in covers.items()}
         elif kind == "clock":
-            self._resume(read_value(int, key, data))
+            self._clock.resume(read_value(int, key, data))
         elif kind == "block":
             if self._blocks is not None:
                 self._blocks.restore(read_value(StoredBlock, key, data))
