@@ -182,11 +182,6 @@ class BookSet:
             for key, book in self.books().items()
         }
 
-    def changed(self) -> set[str]:
-        """Keys of the books whose cash, positions or marks moved since `mark_clean`."""
-        moved = {self._instruments[code].symbol for code in np.flatnonzero(self.marks.dirty).tolist()}
-        return {key for key, book in self.books().items() if book.dirty or book.open & moved}
-
     def records(self, *, dirty_only: bool) -> dict[str, bytes | None]:
         """State records by key, None for a key to delete; with `dirty_only` those since `mark_clean`."""
         found: dict[str, bytes | None] = {}

@@ -107,11 +107,6 @@ class Marks:
         self._dirty = np.concatenate([self._dirty, np.zeros(n, bool)])
 
     @property
-    def dirty(self) -> NDArray[np.bool_]:
-        """(symbols,): the mark, or what is pending, may have changed since `mark_clean`; read only."""
-        return self._dirty
-
-    @property
     def pending(self) -> Mapping[int, Pending]:
         """Jumps that do not count yet, by symbol index; read only."""
         return self._pending

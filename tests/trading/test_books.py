@@ -125,7 +125,6 @@ def test_slicing_crashes_and_restarts_cannot_be_seen(seed: int) -> None:
                         stored[key] = raw
                 books.mark_clean()
                 assert books.records(dirty_only=True) == {}
-                assert books.changed() == set()
                 assert stored == {k: v for k, v in books.records(dirty_only=False).items() if v is not None}
                 if rng.random() < 0.6:
                     shuffled = rng.sample(INSTRUMENTS, len(INSTRUMENTS))
@@ -233,19 +232,6 @@ def test_a_mark_that_a_fill_alone_confirmed_is_stored() -> None:
     books.mark_clean()
     report_only(books, 11, fill("a", "1", "5201"))
     assert "marks/ES" in books.records(dirty_only=True)
-
-
-def test_changed_names_the_books_that_a_mark_or_a_report_moved() -> None:
-    books = BookSet(INSTRUMENTS, ROLES, RULES)
-    quote(books, 1, 0, 5000.0)
-    assert books.changed() == set()
-    report_only(books, 1, fill("a", "1", "5000"))
-    assert books.changed() == {REAL}
-    books.mark_clean()
-    quote(books, 0, 2, 65000.0)
-    assert books.changed() == set()
-    quote(books, 1, 3, 5000.25)
-    assert books.changed() == {REAL}
 
 
 def test_symbols_may_appear_while_running() -> None:
