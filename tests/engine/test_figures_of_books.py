@@ -5,7 +5,7 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-from book_cases import HOUR, MINUTE, NEW_YORK, REAL, S, figure, holding, made, ns, take
+from book_cases import DAY, HOUR, MINUTE, NEW_YORK, REAL, S, figure, holding, made, ns, take
 from engine_cases import keep
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -92,6 +92,21 @@ def test_a_session_freezes_at_its_close_and_the_next_begins_with_what_stood_at_i
     take(books, monday.start_ns + MINUTE, {REAL: holding(1_007)})
     found = figure(books, "pnl_after_costs", "session", monday.start_ns + MINUTE)
     assert (found.value, found.from_ns) == (7, monday.start_ns)
+
+
+def test_what_is_kept_of_a_session_before_another_configuration_does_not_leak_into_the_next():
+    books, store = made(), {}
+    for minute in range(3):
+        take(books, MONDAY + (minute + 1) * MINUTE, {REAL: holding(100 * minute)})
+        keep(store, books.records())
+    held = {key: data for key, data in store.items() if REAL in key}
+    for later, expected in ((MONDAY + HOUR, 250), (MONDAY + DAY + HOUR, 50)):
+        again = made()
+        again.restore(held)
+        take(again, later)
+        take(again, later + MINUTE, {REAL: holding(250)})
+        found = figure(again, "pnl_after_costs", "session", later + MINUTE)
+        assert found.value == expected
 
 
 def test_a_book_that_only_loses_is_in_drawdown_from_its_first_loss_on():

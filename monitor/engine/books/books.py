@@ -145,6 +145,7 @@ class Books:
         clock = self._clock
         if clock.at is None:
             clock.begin(at, self._tick)
+            self._forget_older(clock.session or clock.shown)
         session = clock.session
         if session is not None and clock.shown != session:
             self._show(session)
@@ -164,6 +165,13 @@ class Books:
         self._dirty.add("clock/at")
         self._readings.clear()
         return ended
+
+    def _forget_older(self, session: Session | None) -> None:
+        """What was kept, under another configuration, of a session before."""
+        for history in self._histories.values():
+            course = history.named.get(SESSION)
+            if course is not None and session is not None and course.start < session.start_ns:
+                history.forget_session()
 
     def _show(self, session: Session) -> None:
         self._clock.shown = session
