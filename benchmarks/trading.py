@@ -1,14 +1,15 @@
-"""What books cost, as ratios to the typed decode of a feature event measured in the same run.
+"""What books and orders cost, as ratios to the typed decode of a feature event measured in the same run.
 
     python benchmarks/trading.py
 
 Two paper books and the marks on 512-row slices where about 1 row in 50 trades: of many symbols, of one, and
-where caps and partial fills are at work. One execution report applied to the ledger, with and without its
-decode.
+where caps and partial fills are at work. One execution report, step by step: decoded to columns, applied to
+the ledger, followed in the life of its order; of orders with a `new`, an `ack` and two fills each.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import partial
@@ -16,72 +17,54 @@ from typing import NamedTuple
 
 import msgspec
 import numpy as np
-from decode import seconds
+from decode import Event, columns, feature_events, only_decode, seconds
 
 from monitor.trading.books import BookRules, BookSet
 from monitor.trading.ledger import LedgerRules
+from monitor.trading.lifecycle import Lifecycle, LifecycleRules
 from monitor.trading.marks import MarkRules
+from monitor.trading.orders import Changes
 from monitor.trading.paper_rules import PaperRules
 from monitor.trading.targets import Linear, Sign, Target
 from monitor.trading.units import InstrumentUnits
-from monitor.wire.messages import ExecutionReport, Served
+from monitor.transport.contract import Record
+from monitor.wire.messages import ExecutionReport
+from monitor.wire.orders import OrderDecoder
+from monitor.wire.symbols import SymbolTable
 
-ROWS, SLICE, SYMBOLS = 51_200, 512, 20
+ROWS, SLICE, SYMBOLS = 40_960, 512, 20
 START, STEP_NS = 1_700_000_000_000_000_000, 2_000_000
 ROLES = ("active", "shadow")
-Cells = tuple[(float | None,) * 32]  # type: ignore[valid-type]
+LIFE = ("new", "ack", "partial_fill", "fill")
 
 
-class Event(msgspec.Struct):
-    """A feature event of known width: the fastest typed decode there is."""
-
-    event_id: str
-    ts_ns: int
-    symbol: str
-    features: Cells
-    bid: float
-    ask: float
-    served: Served
-
-
-def feature_events(rng: np.random.Generator) -> list[bytes]:
-    """JSON feature events of about 400 bytes."""
-    values = np.round(rng.normal(size=(ROWS, 32)), 4)
-    return [
-        msgspec.json.encode(
-            {
-                "event_id": f"e{row}",
-                "ts_ns": START + row * STEP_NS,
-                "symbol": f"S{row % SYMBOLS}",
-                "features": values[row].tolist(),
-                "bid": 100.01,
-                "ask": 100.02,
-                "served": {"prediction": 0.25, "status": "ok", "latency_ms": 3.5},
-            }
-        )
-        for row in range(ROWS)
-    ]
-
-
-def reports() -> list[bytes]:
-    """Fills that open, flip and close."""
-    return [
-        msgspec.json.encode(
-            {
-                "order_id": f"o{i}",
-                "exec_id": f"x{i}",
-                "ts_ns": START + i,
-                "symbol": f"S{i % SYMBOLS}",
-                "kind": "fill",
-                "side": "buy" if i % 3 else "sell",
-                "last_quantity": "1.5",
-                "last_price": "100.01",
-                "fee": "0.01",
-                "tags": {"model_version": "v7"},
-            }
-        )
-        for i in range(20_000)
-    ]
+def execution_reports() -> list[Record]:
+    """Orders that alternate in side, one after the other."""
+    records = []
+    for i in range(ROWS):
+        order, kind = i // len(LIFE), LIFE[i % len(LIFE)]
+        symbol = f"S{order % SYMBOLS}"
+        message = {
+            "order_id": f"order-{order:010d}",
+            "exec_id": f"exec-{i:010d}",
+            "ts_ns": START + i * STEP_NS,
+            "symbol": symbol,
+            "kind": kind,
+            "side": "buy" if order % 3 else "sell",
+            "order_type": "market",
+            "quantity": "1.0",
+            "account": "desk-1",
+        }
+        if kind == "new":
+            message["feature_event_id"] = f"event-{i:010d}"
+            message["tags"] = {"model_version": "v7", "inference_latency_ms": 1.5}
+        elif kind != "ack":
+            done = "0.4" if kind == "partial_fill" else "1.0"
+            last = "0.4" if kind == "partial_fill" else "0.6"
+            message |= {"last_quantity": last, "last_price": "100.01", "cum_quantity": done, "fee": "0.01"}
+        body = json.dumps(message, separators=(",", ":")).encode()
+        records.append(Record(i, START + i * STEP_NS, symbol.encode(), body))
+    return records
 
 
 class Market(NamedTuple):
@@ -94,13 +77,11 @@ class Market(NamedTuple):
     signal: np.ndarray
 
 
-def market(symbols: int) -> Market:
-    """Of signals that make about 1 row in 50 trade."""
+def market(symbols: int, share: float) -> Market:
+    """`share`: of rows with a prediction to either side; the others have none."""
     rng = np.random.default_rng(7)
     symbol = rng.integers(0, symbols, ROWS, dtype=np.int32)
     bid = 100.0 + np.round(np.cumsum(rng.integers(-1, 2, ROWS)) * 0.01, 2)
-    # One symbol alone turns often, so it has to wait less for a signal.
-    share = 0.045 if symbols > 1 else 0.022
     signal = rng.choice([-2.0, 2.0, np.nan], (2, ROWS), p=[share, share, 1 - 2 * share])
     return Market(symbols, symbol, bid, rng.uniform(5.0, 40.0, ROWS), signal)
 
@@ -136,45 +117,58 @@ PLAIN = PaperRules(quantity=Decimal(1), fee_bps=Decimal(2))
 CAPPED = msgspec.structs.replace(
     PLAIN, share=Decimal("0.02"), max_exposure=Decimal(90), max_turnover=Decimal(10**6)
 )
-BROKERS: tuple[tuple[str, int, PaperRules, Target, float], ...] = (
-    ("20 symbols", 20, PLAIN, Sign(threshold=1.0), 0.8),
-    ("1 symbol", 1, msgspec.structs.replace(PLAIN, holding_ns=0), Sign(threshold=1.0), 0.8),
-    ("20 symbols, caps, partial fills", 20, CAPPED, Linear(scale=3.0), 0.8),
+BROKERS: tuple[tuple[str, int, float, PaperRules, Target], ...] = (
+    ("20 symbols", 20, 0.045, PLAIN, Sign(threshold=1.0)),
+    ("1 symbol", 1, 0.04, msgspec.structs.replace(PLAIN, holding_ns=0), Sign(threshold=1.0)),
+    ("20 symbols, caps, partial fills", 20, 0.0055, CAPPED, Linear(scale=3.0)),
 )
 
 
 def main() -> None:
     """Measure and print."""
-    events, decoder = feature_events(np.random.default_rng(7)), msgspec.json.Decoder(Event)
-    decode = seconds(lambda: [decoder.decode(event) for event in events]) / ROWS
+    decode = seconds(only_decode(feature_events(), Event)) / ROWS
     print(f"typed decode of a feature event                        {decode * 1e6:6.2f} us   1.00")
 
     def tell(name: str, cost: float, limit: float | None = None) -> None:
         bound = f"   at most {limit}" if limit is not None else ""
         print(f"{name:54} {cost * 1e6:6.2f} us {cost / decode:6.2f}{bound}")
 
-    for name, symbols, paper, target, limit in BROKERS:
-        rows = market(symbols)
+    for name, symbols, share, paper, target in BROKERS:
+        rows = market(symbols, share)
         alone = seconds(partial(books_of, rows, (), paper, target)) / ROWS
         both = seconds(partial(books_of, rows, ROLES, paper, target)) / ROWS
         often = ROWS * len(ROLES) / books_of(rows, ROLES, paper, target)
         tell(f"marks, a row ({name})", alone)
-        tell(f"two paper books, a row (1 in {often:.0f} trades)", both - alone, limit)
+        tell(f"two paper books, a row (1 in {often:.0f} trades)", both - alone, 0.8)
 
-    raw, reader = reports(), msgspec.json.Decoder(ExecutionReport)
-    messages = [reader.decode(each) for each in raw]
+    records = execution_reports()
+    bodies, typed = [each.value or b"" for each in records], msgspec.json.Decoder(ExecutionReport).decode
     rules = BookRules(LedgerRules(start_flat=True), MarkRules(), PLAIN)
 
     def fold() -> BookSet:
         books = BookSet(instruments(SYMBOLS), ROLES, rules)
-        for place, each in enumerate(messages):
-            books.ledger.apply(each, START + place)
+        for place, body in enumerate(bodies):
+            books.ledger.apply(typed(body), START + place)
         return books
 
-    read = seconds(lambda: [reader.decode(each) for each in raw]) / len(messages)
-    applied = seconds(fold) / len(messages)
-    tell("ledger, an execution report", applied)
-    tell("ledger and decode, an execution report", applied + read, 6.5)
+    def follow() -> None:
+        lifecycle, changes = Lifecycle(LifecycleRules()), Changes()
+        for body in bodies:
+            each = typed(body)
+            lifecycle.apply(each, each.ts_ns, each.ts_ns, changes)
+
+    decoder = OrderDecoder(SymbolTable(None), 0, 1)
+    # Numbers as they come from a message: what they cost to hash and to convert is not yet paid.
+    read = seconds(only_decode(records, ExecutionReport)) / ROWS
+    costs = {
+        "typed decode": read,
+        "ledger": seconds(fold) / ROWS - read,
+        "life of its order": seconds(follow) / ROWS - read,
+    }
+    for name, cost in costs.items():
+        tell(f"execution report, {name}", cost)
+    tell("execution report, all three", sum(costs.values()), 6.5)
+    tell("execution report, to columns", seconds(columns(records, SLICE, decoder.decode)) / ROWS)
     books = fold()
     tell("all books at one instant", seconds(lambda: books.at(START)))
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from hashlib import blake2b
-from typing import NamedTuple
 
 import msgspec
+from msgspec.structs import replace
 
 from monitor.errors import StateError
 
@@ -18,7 +18,7 @@ CHUNK = 128
 """Entries in one state record: a commit rewrites the newest chunk only."""
 
 
-class Economics(NamedTuple):
+class Economics(msgspec.Struct, frozen=True, gc=False):
     """What an execution did: `lots` signed, `paid` and `fee` in money units (1e-18) of their currencies."""
 
     lots: int
@@ -67,10 +67,10 @@ def counting(note: bytes | None, economics: Economics) -> Economics | None:
         return economics
     if note == UNDONE:
         return None
-    return economics._replace(fee=0) if note == fee_undone(economics) else economics
+    return replace(economics, fee=0) if note == fee_undone(economics) else economics
 
 
-class _Entry(NamedTuple):
+class _Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     key: bytes
     eff_ns: int
     note: bytes

@@ -30,7 +30,8 @@ from monitor.trading.position import VERSION, Book, Line, Position
 from monitor.trading.report import TRANSFER, Execution, Kind, Report
 from monitor.trading.units import InstrumentUnits, money_of
 
-_KINDS = frozenset(Kind)
+_KINDS = frozenset(kind.value for kind in Kind)
+_FILLS = frozenset({Kind.FILL.value, Kind.PARTIAL_FILL.value})
 _SIDES = {"buy": 1, "sell": -1}
 
 
@@ -146,12 +147,19 @@ class Ledger:
             outcome = Applied.IGNORED
         else:
             try:
-                if kind in (Kind.FILL, Kind.PARTIAL_FILL):
+                if kind in _FILLS:
                     economics = self._economics(symbol, report)
                     outcome = Applied.APPLIED
                     filled = counting(note, economics)
                     if filled is not None:
-                        self._execute(symbol, filled)
+                        self.book.trade(
+                            symbol,
+                            filled.lots,
+                            filled.paid,
+                            self._units[symbol].currency,
+                            filled.fee,
+                            filled.fee_currency,
+                        )
                     kept = economics.encode()
                 elif kind == Kind.BUST:
                     outcome = self._undo(report, report, executions, eff_ns)
@@ -178,13 +186,6 @@ class Ledger:
         executions.add(key, eff_ns, kept)
         return outcome, filled
 
-    def _execute(self, symbol: str, economics: Economics) -> None:
-        lots, paid, fee, fee_currency = economics
-        currency = self._units[symbol].currency
-        self.book.trade(symbol, lots, paid, currency, fee if fee_currency == currency else 0)
-        if fee:
-            self.book.charge(symbol, fee, fee_currency)
-
     def _undo(self, report: Report, terms: Execution | None, executions: Executions, eff_ns: int) -> Applied:
         """Take away the old terms of the execution that `exec_ref_id` names.
 
@@ -201,7 +202,7 @@ class Ledger:
             old, mark = self._economics(symbol, terms), b""
             if report.kind == Kind.BUST and terms.fee is None:
                 mark = fee_undone(old)
-                if kept is not None and kept[:2] == old[:2]:
+                if kept is not None and (kept.lots, kept.paid) == (old.lots, old.paid):
                     old = kept
         outcome = Applied.APPLIED
         if old != kept or old is None:
@@ -248,28 +249,25 @@ class Ledger:
         return Applied.APPLIED
 
     def _economics(self, symbol: str, terms: Execution) -> Economics:
-        units = self._units[symbol]
+        units, quantity, price = self._units[symbol], terms.last_quantity, terms.last_price
         side = _SIDES.get(terms.side or "")
-        if side is None:
-            raise ValueError(f"{symbol}: side {terms.side!r} is neither buy nor sell")
-        lots = side * units.lots(_given(terms.last_quantity, "last_quantity"))
-        paid = units.money(lots, _given(terms.last_price, "last_price"))
+        if side is None or quantity is None or price is None:
+            raise ValueError(f"{symbol}: a fill needs side, last_quantity and last_price")
+        lots = side * units.lots(quantity)
+        paid = units.money(lots, price)
         fee = money_of(terms.fee) if terms.fee is not None else 0
         return Economics(lots, paid, fee, terms.fee_currency or units.currency)
 
-    def _amend(self, symbol: str, economics: Economics, sign: int) -> None:
-        lots, paid, fee, fee_currency = economics
-        currency = self._units[symbol].currency
+    def _amend(self, symbol: str, terms: Economics, sign: int) -> None:
         self.book.amend(
             symbol,
-            sign * lots,
-            sign * paid,
-            sign * abs(paid),
-            currency,
-            sign * fee if fee_currency == currency else 0,
+            sign * terms.lots,
+            sign * terms.paid,
+            sign * abs(terms.paid),
+            self._units[symbol].currency,
+            sign * terms.fee,
+            terms.fee_currency,
         )
-        if fee:
-            self.book.charge(symbol, sign * fee, fee_currency)
 
     def records(self, *, dirty_only: bool) -> dict[str, bytes | None]:
         """Stored records: `ledger/<name>/<symbol>` and `exec/<name>/<chunk>/<symbol>`; None deletes."""

@@ -217,7 +217,6 @@ class PaperBook:
         if lots:
             paid, fee = self._charges.of(side * lots * worth, bare=bool(quotes.bare[row]))
             self.book.trade(units.symbol, side * lots, paid, units.currency, fee)
-            self.book.charge(units.symbol, fee, units.currency)
             trades.append(Trade(self._number, code, at, side * lots, paid, fee))
             order.filled += lots
             held += side * lots

@@ -171,32 +171,30 @@ class Book:
         line = self.lines.get(symbol)
         return line.quantity if line is not None else 0
 
-    def trade(self, symbol: str, lots: int, paid: int, currency: str, fee: int = 0) -> None:
-        """Trade at `paid` money units of `currency` (see `Position.trade`); `charge` moves the fee."""
-        line = self.line(symbol)
+    def trade(
+        self, symbol: str, lots: int, paid: int, currency: str, fee: int = 0, fee_currency: str = ""
+    ) -> None:
+        """Trade at `paid` money units of `currency` (see `Position.trade`), for a fee (negative: a rebate) of
+        `fee_currency`, where it is none of `currency`: it is no money of the round trip then."""
+        line = self.lines.get(symbol) or self.line(symbol)
         before = line.trips
-        line.trade(lots, paid, fee)
+        apart = fee_currency not in ("", currency)
+        line.trade(lots, paid, 0 if apart else fee)
         if line.trips is not before:
             self._tally(line.trips, before)
-        self._exchange(symbol, line, paid, abs(paid), currency)
+        self._exchange(symbol, line, paid, abs(paid), currency, fee, fee_currency if apart else currency)
 
-    def amend(self, symbol: str, lots: int, paid: int, traded: int, currency: str, fee: int = 0) -> None:
+    def amend(
+        self, symbol: str, lots: int, paid: int, traded: int, currency: str, fee: int, fee_currency: str
+    ) -> None:
         """Take back a trade, `traded` < 0, or put its new terms in its place (see `Position.amend`)."""
         line = self.line(symbol)
-        line.amend(lots, paid, fee)
-        self._exchange(symbol, line, paid, traded, currency)
+        line.amend(lots, paid, fee if fee_currency == currency else 0)
+        self._exchange(symbol, line, paid, traded, currency, fee, fee_currency)
 
     def settle(self, symbol: str) -> None:
         """All of a report is amended (see `Position.settle`)."""
         self.line(symbol).settle()
-
-    def charge(self, symbol: str, fee: int, currency: str) -> None:
-        """Pay a fee (negative: a rebate)."""
-        line = self.line(symbol)
-        _add(line.fees, currency, fee)
-        _add(self.fees, currency, fee)
-        self._receive(line, -fee, currency)
-        self.dirty.add(symbol)
 
     def receive(self, symbol: str, amount: int, currency: str, *, transfer: bool) -> None:
         """Cash that is no trade: funding, dividends; capital where `transfer`."""
@@ -229,10 +227,28 @@ class Book:
                     _add(totals, currency, amount)
             self._tally(line.trips, (0, 0, 0))
 
-    def _exchange(self, symbol: str, line: Position, paid: int, traded: int, currency: str) -> None:
-        _add(line.traded, currency, traded)
-        _add(self.traded, currency, traded)
-        self._receive(line, -paid, currency)
+    def _exchange(
+        self,
+        symbol: str,
+        line: Position,
+        paid: int,
+        traded: int,
+        currency: str,
+        fee: int,
+        fee_currency: str,
+    ) -> None:
+        """Each fill comes through here, so totals are written out."""
+        if fee:
+            line.fees[fee_currency] = line.fees.get(fee_currency, 0) + fee
+            self.fees[fee_currency] = self.fees.get(fee_currency, 0) + fee
+            if fee_currency == currency:
+                paid += fee
+            else:
+                self._receive(line, -fee, fee_currency)
+        line.cash[currency] = line.cash.get(currency, 0) - paid
+        self.cash[currency] = self.cash.get(currency, 0) - paid
+        line.traded[currency] = line.traded.get(currency, 0) + traded
+        self.traded[currency] = self.traded.get(currency, 0) + traded
         self._moved(symbol, line)
 
     def _tally(self, now: Trips, before: Trips) -> None:

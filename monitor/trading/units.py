@@ -19,6 +19,8 @@ _MAGNITUDE = 40
 def divide_half_even(numerator: int, denominator: int) -> int:
     """`numerator / denominator` (> 0) to the nearest integer, ties to even: odd in `numerator`."""
     quotient, rest = divmod(numerator, denominator)
+    if not rest:
+        return quotient
     if 2 * rest > denominator or (2 * rest == denominator and quotient & 1):
         quotient += 1
     return quotient
@@ -30,10 +32,9 @@ def ratio(value: Decimal) -> tuple[int, int]:
     Raises:
         ValueError: not finite, or out of 10^-40 .. 10^40.
     """
-    if not value.is_finite() or (value and abs(value.adjusted()) > _MAGNITUDE):
-        raise ValueError(f"{value} is not a finite decimal between 1e-{_MAGNITUDE} and 1e{_MAGNITUDE}")
-    numerator, denominator = value.as_integer_ratio()
-    return numerator, denominator
+    if value.is_finite() and (-_MAGNITUDE <= value.adjusted() <= _MAGNITUDE or not value):
+        return value.as_integer_ratio()
+    raise ValueError(f"{value} is not a finite decimal between 1e-{_MAGNITUDE} and 1e{_MAGNITUDE}")
 
 
 def money_of(amount: Decimal) -> int:
