@@ -76,9 +76,6 @@ class _Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
     note: bytes
 
 
-_NOTHING: tuple[int, _Entry | None] = (0, None)
-
-
 def execution_key(account: str | None, exec_id: str) -> bytes:
     """64-bit digest of an execution's id within its symbol (a million ids collide with probability 3e-8)."""
     return blake2b(f"{account or ''}\0{exec_id}".encode(), digest_size=8).digest()
@@ -96,7 +93,7 @@ class Executions:
     def __init__(self, horizon_ns: int, limit: int) -> None:
         self._horizon = horizon_ns
         self._limit = limit
-        self._newest: dict[bytes, tuple[int, _Entry]] = {}
+        self._newest: dict[bytes, int] = {}
         self._chunks: dict[int, list[_Entry]] = {}
         self._count = 0
         self._dirty: set[int] = set()
@@ -107,10 +104,12 @@ class Executions:
 
     def get(self, key: bytes, eff_ns: int) -> bytes | None:
         """The note of a key, None where it is not known (any more)."""
-        ordinal, entry = self._newest.get(key, _NOTHING)
-        if entry is None or entry.eff_ns < eff_ns - self._horizon or ordinal < self._count - self._limit:
+        ordinal = self._newest.get(key)
+        if ordinal is None or ordinal < self._count - self._limit:
             return None
-        return entry.note
+        number, place = divmod(ordinal, CHUNK)
+        entry = self._chunks[number][place]
+        return entry.note if entry.eff_ns >= eff_ns - self._horizon else None
 
     def add(self, key: bytes, eff_ns: int, note: bytes) -> None:
         """Remember a key, in place of what was remembered of it."""
@@ -118,9 +117,8 @@ class Executions:
         if place == 0:
             self._chunks[number] = []
             self._forget(eff_ns)
-        entry = _Entry(key, eff_ns, note)
-        self._chunks[number].append(entry)
-        self._newest[key] = (self._count, entry)
+        self._chunks[number].append(_Entry(key, eff_ns, note))
+        self._newest[key] = self._count
         self._count += 1
         self._dirty.add(number)
 
@@ -148,7 +146,7 @@ class Executions:
             raise StateError(f"chunk {number} of execution ids cannot be read: {error}") from error
         self._chunks[number] = entries
         for place, entry in enumerate(entries):
-            self._newest[entry.key] = (number * CHUNK + place, entry)
+            self._newest[entry.key] = number * CHUNK + place
         self._count = number * CHUNK + len(entries)
 
     def _forget(self, eff_ns: int) -> None:
@@ -159,7 +157,7 @@ class Executions:
             if len(entries) < CHUNK or not (stale or entries[-1].eff_ns < eff_ns - self._horizon):
                 return
             for place, entry in enumerate(entries):
-                if self._newest[entry.key][0] == number * CHUNK + place:
+                if self._newest[entry.key] == number * CHUNK + place:
                     del self._newest[entry.key]
             del self._chunks[number]
             self._dirty.discard(number)

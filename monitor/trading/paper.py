@@ -26,6 +26,7 @@ from monitor.trading.trades import Capped, PaperOrder, Trade
 from monitor.trading.units import InstrumentUnits
 
 _SIGN = Sign()
+_WHOLE = Capped(0)
 _NEVER = np.iinfo(np.int64).max
 _ALWAYS = np.iinfo(np.int64).min
 
@@ -72,7 +73,8 @@ class PaperBook:
         self._number = number
         self._target = target
         self._rules = rules
-        self._charges, self._caps = Charges(rules), Caps(rules)
+        self._charges = Charges(rules)
+        self._caps = Caps(rules) if rules.capped else None
         self._participation = None if rules.share is None else Participation(rules.share)
         self._instruments: list[InstrumentUnits] = []
         self._orders: dict[int, Order] = {}
@@ -199,12 +201,13 @@ class PaperBook:
         side = 1 if order.target > held else -1
         bid, ask = int(quotes.bid[row]), int(quotes.ask[row])
         worth = units.value(1, ask if side > 0 else bid)
+        within = left = rest
         hour, traded = at // HOUR_NS, 0
-        if self._caps.counts_turnover:
+        if self._caps is not None:
             last, money = self._hours.get(code, (hour, 0))
             traded = money if last == hour else 0
-        within = self._caps.exposure(held, side, rest, units.value(1, bid + ask) // 2)
-        left = self._caps.turnover(traded, within, worth)
+            within = self._caps.exposure(held, side, rest, units.value(1, bid + ask) // 2)
+            left = self._caps.turnover(traded, within, worth)
         lots = min(left, shares)
         if lots < rest:
             order.capped |= Capped.EXPOSURE if within < rest else 0
@@ -220,7 +223,7 @@ class PaperBook:
             trades.append(Trade(self._number, code, at, side * lots, paid, fee))
             order.filled += lots
             held += side * lots
-            if self._caps.counts_turnover:
+            if self._caps is not None:
                 self._hours[code] = (hour, traded + abs(lots * worth))
         if lots == left:
             ended.append(self._end(code, at, order, held))
@@ -229,7 +232,8 @@ class PaperBook:
     def _end(self, code: int, at: int, order: Order, held: int) -> PaperOrder:
         del self._orders[code]
         ordered = order.filled + abs(order.target - held)
-        return PaperOrder(self._number, code, at, ordered, order.filled, Capped(order.capped))
+        capped = Capped(order.capped) if order.capped else _WHOLE
+        return PaperOrder(self._number, code, at, ordered, order.filled, capped)
 
     def _arm(self, code: int, held: int) -> None:
         """What the search for the next event of a symbol goes by."""

@@ -45,6 +45,11 @@ class PaperRules(msgspec.Struct, frozen=True):
     max_exposure: Decimal | None = None
     max_turnover: Decimal | None = None
 
+    @property
+    def capped(self) -> bool:
+        """Whether exposure or turnover is."""
+        return self.max_exposure is not None or self.max_turnover is not None
+
     def lots(self, units: InstrumentUnits) -> int:
         """The quantity in lots.
 
@@ -103,11 +108,6 @@ class Caps:
     def __init__(self, rules: PaperRules) -> None:
         self._exposure = None if rules.max_exposure is None else money_of(rules.max_exposure)
         self._turnover = None if rules.max_turnover is None else money_of(rules.max_turnover)
-
-    @property
-    def counts_turnover(self) -> bool:
-        """Whether what was traded this hour matters."""
-        return self._turnover is not None
 
     def exposure(self, held: int, side: int, lots: int, mid_worth: int) -> int:
         """Of `lots` to `side` (+1 buys) of a position of `held` lots, as many as leave |position| x mid
