@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from monitor.cli.configuration import BAD_CONFIGURATION, examine_configuration, known_metrics, show_problems
+from monitor.daemon.group import Group
 from monitor.daemon.paper_scope import paper_problems
 from monitor.daemon.references import never_judged, unfit
 from monitor.daemon.sequence_scope import sequence_problems
@@ -48,6 +49,11 @@ def check(
     settings = examined.settings
     if problems or settings is None:
         _refuse(console, config, problems)
+    try:
+        Group(settings, config)
+    except ConfigError as error:
+        # What hangs on several sections at once: the rules and the series that there are for them.
+        _refuse(console, config, error.problems)
     for name, deployment in settings.deployments.items():
         console.print(_summary(name, deployment, settings, files.models[name], files.references[name]))
     console.print(f"{config}: fine", style="green")

@@ -270,7 +270,7 @@ class Group:
             scope=scope,
             sources=tuple(sources(scope)),
             catalogue=catalogue,
-            policy=policy_of(deployment.policy, scope, catalogue, grid, built_in_rules(deployment)),
+            policy=policy_of(deployment.policy, catalogue, grid, built_in_rules(deployment)),
             calendar=calendar_of(deployment.calendar),
             subjects=subjects,
             models=models,

@@ -13,11 +13,12 @@ from monitor.engine.grid import Grid
 from monitor.engine.scope import Scope
 from monitor.policy.rules import Grids, Policy, Rule
 from monitor.settings.digest import policy_sha256
+from monitor.settings.mistakes import suggestion
 from monitor.settings.rules import PolicySettings
 
 
 def policy_of(
-    written: PolicySettings, scope: Scope, catalogue: Catalogue, grid: Grid, built_in: Iterable[Rule] = ()
+    written: PolicySettings, catalogue: Catalogue, grid: Grid, built_in: Iterable[Rule] = ()
 ) -> Policy:
     """The policy with one rule for each series that a written rule speaks of, on the grids; then the rules
     that are `built_in`, of which its digest says nothing."""
@@ -25,7 +26,7 @@ def policy_of(
     expanded = tuple(
         msgspec.structs.replace(rule, labels=labels)
         for rule in policy.rules
-        for labels in _spoken_of(rule, scope, catalogue)
+        for labels in _spoken_of(rule, catalogue)
     )
     shortest = {f.name: grid.schedule(f.every_ns) for f in FAMILIES if not f.ticks}
     money = {family.name for family in FAMILIES if family.unit == "money"}
@@ -38,20 +39,38 @@ def policy_problems(
     written: PolicySettings, scope: Scope, catalogue: Catalogue
 ) -> Iterator[tuple[str, str, str]]:
     """Key, message and remedy of rules that no series of the deployment answers."""
-    for rule in Policy.from_settings(written, policy_sha256(written)).rules:
-        at = f"policy.rules.{rule.id}"
+    for place, rule in enumerate(Policy.from_settings(written, policy_sha256(written)).rules):
+        at = f"policy.rules[{place}]"
         beyond = unmeasurable(rule.metric, dict(rule.labels), scope.kinds, scope.streams)
         if beyond is not None:
-            yield at, *beyond
-        elif not _spoken_of(rule, scope, catalogue):
-            yield (
-                at,
-                f"no series of {rule.metric} has these labels in this deployment.",
-                "Name a role, feature or limit that is there; drift needs a reference.",
-            )
+            yield f"{at}.metric", *beyond
+        elif not _spoken_of(rule, catalogue):
+            yield _unheard(at, rule, _series(rule.metric, catalogue))
 
 
-def _spoken_of(rule: Rule, scope: Scope, catalogue: Catalogue) -> list[Labels]:
-    series = [m.labels for m in catalogue.metrics if m.family.name == rule.metric]
-    series += [m.labels for m in catalogue.books if m.family.name == rule.metric]
+def _unheard(at: str, rule: Rule, series: list[Labels]) -> tuple[str, str, str]:
+    """Why no series of a metric has the labels of a rule, and which there are."""
+    if not series:
+        return (
+            f"{at}.metric",
+            f"this deployment has no series of {rule.metric}.",
+            "configure what it is made of (drift needs a reference, markouts horizons), or drop the rule.",
+        )
+    for name, value in rule.labels:
+        known = sorted({dict(labels)[name] for labels in series})
+        if value not in known:
+            remedy = suggestion(value, known)
+            return f"{at}.labels.{name}", f"no series of {rule.metric} has {name} {value!r}.", remedy
+    written = ", ".join(f"{name}={value}" for name, value in rule.labels)
+    ways = sorted({", ".join(f"{name}={value}" for name, value in labels) for labels in series})
+    return f"{at}.labels", f"{rule.metric} has no series {written}.", f"use one of: {'; '.join(ways)}"
+
+
+def _spoken_of(rule: Rule, catalogue: Catalogue) -> list[Labels]:
+    series = _series(rule.metric, catalogue)
     return [labels for labels in series if set(rule.labels) <= set(labels)]
+
+
+def _series(metric: str, catalogue: Catalogue) -> list[Labels]:
+    found = [m.labels for m in catalogue.metrics if m.family.name == metric]
+    return found + [m.labels for m in catalogue.books if m.family.name == metric]

@@ -41,15 +41,35 @@ def written(house: Path, directory: Path, metric: str, **more: Any) -> Path:
 def test_a_rule_speaks_of_every_series_that_its_labels_fit(
     house: Path, tmp_path: Path, metric: str, labels: dict[str, str], series: list[dict[str, str]]
 ) -> None:
-    group = group_of(written(house, tmp_path, metric, labels=labels))
-    assert [dict(bound.labels) for bound in group.deployments[DEPLOYMENT].policy.rules] == series
+    rules = group_of(written(house, tmp_path, metric, labels=labels)).deployments[DEPLOYMENT].policy.rules
+    assert [dict(bound.labels) for bound in rules if bound.id == "r"] == series
 
 
-def test_a_rule_that_no_series_answers_is_named_with_a_remedy(house: Path, tmp_path: Path) -> None:
-    path = written(house, tmp_path, "ic_decay", labels={"horizon": "17"})
+@pytest.mark.parametrize(
+    ("metric", "labels", "key", "message", "remedy"),
+    [
+        ("ic_decay", {"horizon": "17"}, "labels.horizon", "no series of ic_decay has horizon '17'.", "use one of"),
+        ("fill_rate", {"order_type": "Market"}, "labels.order_type", "has order_type 'Market'.", "`market`"),
+        ("rejects", {"reason": "margin"}, "labels.reason", "has reason 'margin'.", "other"),
+        (
+            "equity",
+            {"role": "shadow", "fills": "real"},
+            "labels",
+            "equity has no series fills=real, role=shadow.",
+            "fills=real, role=active",
+        ),
+    ],
+)
+def test_a_rule_that_no_series_answers_is_refused_with_the_labels_there_are(
+    house: Path, tmp_path: Path, metric: str, labels: dict[str, str], key: str, message: str, remedy: str
+) -> None:
+    window = {} if metric == "equity" else {"window": "2s"}
+    policy = {"name": "p", "rules": [{**rule("r", metric, above=0.5, labels=labels), **window}]}
+    path = tmp_path / "config.yaml"
+    path.write_text(yaml.safe_dump(configuration(house, policy=policy)))
     with pytest.raises(ConfigError) as refused:
         group_of(path)
     (problem,) = refused.value.problems
-    assert problem.key == f"deployments.{DEPLOYMENT}.policy.rules.r"
-    assert "no series of ic_decay has these labels" in problem.message
-    assert problem.remedy
+    assert problem.key == f"deployments.{DEPLOYMENT}.policy.rules[0].{key}"
+    assert message in problem.message
+    assert remedy in problem.remedy
