@@ -48,7 +48,7 @@ def test_a_rule_speaks_of_every_series_that_its_labels_fit(
 @pytest.mark.parametrize(
     ("metric", "labels", "key", "message", "remedy"),
     [
-        ("ic_decay", {"horizon": "17"}, "labels.horizon", "no series of ic_decay has horizon '17'.", "use one of"),
+        ("ic_decay", {"horizon": "17"}, "labels.horizon", "no series of ic_decay has horizon '17'.", "`1`"),
         ("fill_rate", {"order_type": "Market"}, "labels.order_type", "has order_type 'Market'.", "`market`"),
         ("rejects", {"reason": "margin"}, "labels.reason", "has reason 'margin'.", "other"),
         (
