@@ -73,6 +73,30 @@ def test_the_excerpt_decides_and_its_untidiness_is_counted(acts):
     assert counts["dead_letters{reason=unknown_symbol}"] > 20
 
 
+def test_what_is_said_of_orders_is_among_what_must_not_change(acts):
+    _, written = acts
+    metrics = json.loads(written["report.json"])["deployments"]["demo"]["metrics"]
+    said = {name.partition("@")[0] for name, value in metrics.items() if value["status"] == "ok"}
+    assert {
+        "fill_rate{fills=real,order_type=market}",
+        "fill_rate_mismatch{order_type=market}",
+        "order_ack_latency{quantile=0.99}",
+        "time_to_fill{quantile=0.5}",
+        "tag_completeness",
+        "version_mismatch_rate",
+        "reject_rate",
+        "order_rate",
+        "repeated_orders",
+        "unknown_orders",
+        "execution_gaps",
+        "reconciliation_breaks",
+        "slippage_bps",
+        "slippage_delay_bps",
+        "slippage_spread_bps",
+        "fees_bps",
+    } <= said
+
+
 @pytest.mark.parametrize(("size", "tasks"), [(7, 1), (4096, 5), (512, 2)])
 def test_batch_size_and_number_of_tasks_change_no_byte(acts, size, tasks):
     directory, base = acts

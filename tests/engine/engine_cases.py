@@ -19,6 +19,7 @@ from monitor.engine.grid import Grid
 from monitor.engine.markout_rules import MarkoutRules
 from monitor.engine.measures.sequences import CHANGES
 from monitor.engine.memory import Memory
+from monitor.engine.order_rules import OrderRules
 from monitor.engine.panes import pane_length
 from monitor.engine.partials import Partial, decode, encode
 from monitor.engine.readings import Value
@@ -141,6 +142,7 @@ class House:
             join_window_ns=5 * S,
             mine=lambda report: report.strategy == "mine",
             forward=FORWARD,
+            orders=OrderRules(model_version="v7"),
             markouts=MARKOUTS,
             labels=LabelJoin(wait_ns=5 * S, limit=1000),
             sequences=SequenceRules(

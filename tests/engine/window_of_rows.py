@@ -10,7 +10,9 @@ from engine_cases import START, SYMBOLS, House, S
 
 from monitor.engine.evidence import Evidence
 from monitor.engine.family import Series
-from monitor.engine.measures import errors, latency
+from monitor.engine.measures import agreement, errors, fills, latency
+from monitor.engine.measures import orders as of_orders
+from monitor.engine.memories.order_flow import OrderFlow
 from monitor.engine.memories.orders import NewOrders
 from monitor.engine.rings import WindowView
 from monitor.engine.rows import Scores
@@ -92,10 +94,12 @@ def scores(status: Sequence[int], latency_ns: Sequence[int] | None = None) -> di
 
 
 def house_of(*windows_ns: int) -> House:
-    """A deployment that has the statistics of latency and errors alone."""
+    """A deployment that has the statistics of latency, errors, agreement and orders alone."""
     scope = House(windows_ns=windows_ns).scope
-    kinds = (*latency.sources(scope), *errors.sources(scope))
-    return House(windows_ns=windows_ns, sources=kinds, memories=lambda: (NewOrders(scope),))
+    kinds = tuple(
+        source for group in (latency, errors, agreement, of_orders, fills) for source in group.sources(scope)
+    )
+    return House(windows_ns=windows_ns, sources=kinds, memories=lambda: (NewOrders(scope), OrderFlow(scope)))
 
 
 def window(
