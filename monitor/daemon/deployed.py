@@ -23,6 +23,7 @@ from monitor.policy.audit import Subjects
 from monitor.policy.decider import Decider
 from monitor.policy.rules import Grids, Policy
 from monitor.settings.deployment import Deployment
+from monitor.settings.instruments import USUAL
 from monitor.trading.books import BookRules, BookSet
 from monitor.trading.ledger import LedgerRules
 from monitor.trading.marks import MarkRules
@@ -95,7 +96,7 @@ class Deployed:
         capital, performance = self.settings.capital, self.settings.performance
         tested = capital is not None and self.scope.sequences.pnl is not None
         return PerformanceRules(
-            currency=capital.currency if capital else "USD",
+            currency=capital.currency if capital else USUAL,
             capital=money_of(capital.amount) if capital else None,
             staleness_ns=self.settings.books.mark_staleness_ns,
             promoted_ns=self.settings.models.promoted_at_ns,

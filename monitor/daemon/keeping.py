@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from monitor.daemon.deployed import Deployed
 from monitor.daemon.group import Group
-from monitor.settings.instruments import Instrument
+from monitor.settings.instruments import USUAL, Instrument
 from monitor.state.records import OWN
 from monitor.trading.books import ACTIVE, REAL, book_key, symbols_of
 
@@ -53,5 +53,5 @@ def _bond_of_equity(deployed: Deployed, key: str) -> str:
     if book != _REAL or rest == ["promotion"]:
         return deployed.digest
     capital = deployed.settings.capital
-    currency = capital.currency if capital else "USD"
+    currency = capital.currency if capital else USUAL
     return f"{currency} {deployed.settings.windows_ns}" if kind == "ring" else currency

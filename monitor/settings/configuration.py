@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr
 
 from monitor.settings.deployment import Deployment, Identifier
-from monitor.settings.instruments import Instruments
+from monitor.settings.instruments import USUAL, Instruments
 from monitor.settings.mistakes import mistake
 from monitor.settings.quantities import FilePath, Name, refuse_boolean
 from monitor.settings.section import Section
@@ -72,7 +72,7 @@ class Settings(Section):
     def instruments(self) -> Instruments:
         """By symbol; one that names no currency has that of the deployments' capital (or USD)."""
         currencies = {d.capital.currency for d in self.deployments.values() if d.capital is not None}
-        currency = min(currencies, default="USD")
+        currency = min(currencies, default=USUAL)
         listed = self.listed_instruments or {}
         return Instruments(
             listed={symbol: entry.instrument(symbol, currency) for symbol, entry in sorted(listed.items())},

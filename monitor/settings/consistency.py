@@ -7,6 +7,7 @@ metric only by its `MetricInfo`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from typing import Any, NamedTuple
 
 from monitor.engine.panes import pane_length
@@ -20,7 +21,8 @@ from monitor.settings.deployment import (
     SequenceSettings,
 )
 from monitor.settings.document import Document, Location
-from monitor.settings.measuring import fx_findings, performance_findings
+from monitor.settings.instruments import DEFAULT_STEP
+from monitor.settings.measuring import currency_findings, fx_findings, performance_findings
 from monitor.settings.metric_info import MetricInfo
 from monitor.settings.mistakes import problem, suggestion
 from monitor.settings.parts import (
@@ -45,7 +47,10 @@ def inconsistencies(
 ) -> list[Problem]:
     """Every mistake of the kind this module is about."""
     shared = shared_parts(document.data, context)
-    found: list[Finding] = list(fx_findings(document.data, shared, context))
+    found: list[Finding] = [
+        *fx_findings(document.data, shared, context),
+        *currency_findings(document.data, shared, context),
+    ]
     for name, deployment in deployments_of(document.data).items():
         at = ("deployments", name)
         parts = deployment_parts(deployment, context)
@@ -96,19 +101,24 @@ def _blocks(at: Location, parts: Parts) -> Iterator[Finding]:
 
 
 def _money(at: Location, shared: Parts, parts: Parts) -> Iterator[Finding]:
-    listed = shared.get("instruments") or {}
     paper = parts.get("paper")
-    for symbol, entry in listed.items():
-        if paper is not None and paper.quantity % entry.lot_size:
+    if paper is None or not shared.has("instruments"):
+        return
+    listed = shared.get("instruments")
+    lots = {symbol: entry.lot_size for symbol, entry in (listed or {}).items()}
+    for symbol, lot in lots.items() if listed is not None else [("an open instrument", DEFAULT_STEP)]:
+        # As fractions: a quotient of decimals has 28 digits, and no more.
+        quantity = Fraction(paper.quantity) / Fraction(lot)
+        if quantity.denominator > 1:
             yield (
                 (*at, "paper", "quantity"),
-                f"{paper.quantity} is not a multiple of the lot of {symbol} ({entry.lot_size})",
+                f"{paper.quantity} is not a multiple of the lot of {symbol} ({lot})",
                 "write a multiple of every lot",
             )
-        elif paper is not None and paper.quantity / entry.lot_size > MAX_LOTS:
+        elif quantity > MAX_LOTS:
             yield (
                 (*at, "paper", "quantity"),
-                f"{paper.quantity} is more than 2^53 lots of {symbol} ({entry.lot_size})",
+                f"{paper.quantity} is more than 2^53 lots of {symbol} ({lot})",
                 "write less, or a larger lot_size",
             )
 

@@ -32,6 +32,9 @@ from monitor.settings.quantities import (
 from monitor.settings.rules import PolicySettings
 from monitor.settings.section import Section
 
+LEAST_MONEY = Decimal("1e-18")
+"""Less is zero in the books."""
+
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 
@@ -55,7 +58,7 @@ Identifier = Annotated[str, AfterValidator(_identifier)]
 class CapitalSettings(Section):
     """Allocated capital: what drawdown and ratios are measured against."""
 
-    amount: Exact = Field(gt=0)
+    amount: Exact = Field(ge=LEAST_MONEY)
     currency: Name
 
 
@@ -257,7 +260,7 @@ class PerformanceSettings(Section):
     """Windows of this length and more take a return a session instead."""
     min_returns: Whole = Field(default=20, ge=2)
     """Fewer have no Sharpe ratio and no z."""
-    floor_bps: Number = Field(default=1.0, ge=0)
+    floor_bps: Number = Field(default=1.0, ge=0, le=10_000)
     """Of the capital: the least denominator of a divergence."""
     max_position_gap: Annotated[float, Field(ge=0)] | None = None
     """Above it paper is not believed: what compares it is unknown."""

@@ -10,6 +10,9 @@ import msgspec
 DEFAULT_STEP = Decimal("1e-8")
 """Tick and lot of an instrument of which nothing is said."""
 
+USUAL = "USD"
+"""Currency where none is named."""
+
 
 class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     """One symbol; prices in `currency` per unit x `multiplier`, quantities in units of the symbol."""
@@ -18,7 +21,7 @@ class Instrument(msgspec.Struct, frozen=True, kw_only=True):
     tick_size: Decimal = DEFAULT_STEP
     lot_size: Decimal = DEFAULT_STEP
     multiplier: Decimal = Decimal(1)
-    currency: str = "USD"
+    currency: str = USUAL
 
 
 class Instruments(msgspec.Struct, frozen=True, kw_only=True):

@@ -13,6 +13,9 @@ from monitor.trading.lifecycle import LifecycleRules
 from monitor.trading.names import OTHER, normal
 from monitor.trading.reject_reasons import NAMED, PRE_TRADE
 
+MOST_NAMES = 64
+"""Each has series of its own."""
+
 
 def _names(names: tuple[str, ...]) -> tuple[str, ...]:
     found = tuple(normal(name) for name in names)
@@ -25,6 +28,9 @@ def _names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def _named(names: tuple[str, ...]) -> tuple[str, ...]:
     found = _names(names)
+    if len(found) > MOST_NAMES:
+        message = f"{len(found)} names, of which each has series of its own; there are at most {MOST_NAMES}"
+        raise mistake(message, f"leave the rare ones out: they count as `{OTHER}`")
     if OTHER in found:
         raise mistake(f"`{OTHER}` is what has no name of its own", "leave it out")
     return found

@@ -12,6 +12,8 @@ from monitor.settings.quantities import MILLISECOND, SECOND, Duration, Exact, Na
 from monitor.settings.section import Section
 
 QUANTILE = Decimal("0.8")
+BPS = 10_000
+"""All of a price: no cost is as large."""
 
 
 class ParticipationSettings(Section):
@@ -46,10 +48,10 @@ class PaperSettings(Section):
     """From an order's first fill to the next decision."""
     latency_ns: Duration = Field(default=50 * MILLISECOND, alias="latency")
     """From a decision to the market; until then an order cannot be replaced."""
-    half_spread_bps: Exact = Field(default=Decimal(0), ge=0)
+    half_spread_bps: Exact = Field(default=Decimal(0), ge=0, lt=BPS)
     """Where a row has a price and neither bid nor ask, fills are this far from it."""
-    slippage_bps: Exact = Field(default=Decimal(0), ge=0)
-    fee_bps: Exact = Decimal(0)
+    slippage_bps: Exact = Field(default=Decimal(0), ge=0, lt=BPS)
+    fee_bps: Exact = Field(default=Decimal(0), gt=-BPS, lt=BPS)
     """Negative is a rebate."""
     participation: ParticipationSettings | None = None
     """Without it orders fill whole. With it the rest of an order waits for later quotes, until a newer

@@ -134,7 +134,6 @@ def test_what_a_later_version_will_serve_is_refused_as_not_yet(key, value):
     [
         ("topics.outcomes", "outcomes"),
         ("fx", {"EURUSD": "BTCUSD"}),
-        ("instruments.BTCUSD.currency", "EUR"),
         ("topics.predictions", "predictions"),
         ("commands.trust_topic", True),
         ("deployments.btc.models.shadows", {"shadow": "a", "second": "b"}),

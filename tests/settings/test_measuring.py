@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from configurations import REMOVED, only_problem, problems, settings
+from configurations import REMOVED, example, only_problem, problems, settings
 
 AT = "deployments.btc"
 
@@ -14,6 +14,7 @@ AT = "deployments.btc"
         ({"EURUSD": "EURUSX"}, "is no instrument"),
         ({"EURGBP": "BTCUSD"}, "no currency of capital (USD)"),
         ({"USD": "BTCUSD"}, "no currency of capital (USD)"),
+        ({"USDUSD": "BTCUSD"}, "price of a currency in itself"),
     ],
 )
 def test_a_pair_that_converts_nothing_is_refused(fx, says):
@@ -27,6 +28,56 @@ def test_pairs_of_either_direction_and_of_open_instruments_are_taken():
     assert not problems({"fx": {"EURUSD": "anything"}, "instruments": "open"})
 
 
+EURO = {"tick_size": "0.01", "lot_size": "0.1", "currency": "EUR"}
+
+
+def test_an_instrument_in_a_currency_that_nothing_converts_is_refused_with_the_pair_to_write():
+    found = only_problem({"instruments.DAX": EURO})
+    assert found.key == "instruments.DAX.currency"
+    assert (
+        "DAX is in EUR, and nothing converts EUR to USD: all money of btc would be unknown" in found.message
+    )
+    assert "`fx: {EURUSD: SYMBOL}`" in found.remedy
+    more = only_problem({"instruments.DAX": EURO, "instruments.MDAX": EURO})
+    assert "DAX and 1 more are in EUR" in more.message
+
+
+def test_a_capital_in_a_currency_that_no_instrument_converts_to_is_refused():
+    found = only_problem({f"{AT}.capital.currency": "EUR"})
+    assert found.key == "instruments.BTCUSD.currency"
+    assert "BTCUSD is in USD, and nothing converts USD to EUR" in found.message
+    without = only_problem({f"{AT}.capital": REMOVED, "instruments.BTCUSD.currency": "EUR",
+                            f"{AT}.policy.rules": []})  # fmt: skip
+    assert "EUR to USD" in without.message, "figures without a capital are in USD"
+
+
+def test_one_of_two_deployments_whose_capital_nothing_converts_to_is_refused():
+    second = {**example()["deployments"]["btc"], "capital": {"amount": "1", "currency": "CHF"}}
+    found = only_problem({"deployments.swiss": second, "instruments": "open"})
+    assert found.key == "deployments.btc.capital"
+    assert "open instruments are in CHF, and nothing converts CHF to USD" in found.message
+
+
+def test_a_pair_of_either_direction_converts_an_instrument():
+    assert not problems({"instruments.DAX": EURO, "fx": {"EURUSD": "BTCUSD"}})
+    assert not problems({"instruments.DAX": EURO, "fx": {"USDEUR": "BTCUSD"}})
+    assert not problems({f"{AT}.capital.currency": "EUR", "instruments.BTCUSD.currency": REMOVED})
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ({"instruments.DAX": EURO | {"currency": "usd"}}, "instruments.DAX.currency"),
+        ({"instruments.DAX": EURO, "fx": {"EURUSD": "BTCUSD", "eurUSD": "DAX"}}, "fx.eurUSD"),
+        ({f"{AT}.capital.currency": "Usd"}, "instruments.BTCUSD.currency"),
+    ],
+)
+def test_currencies_that_differ_only_in_case_are_refused(change, key):
+    found = only_problem(change)
+    assert found.key == key
+    assert "case tells currencies apart" in found.message
+
+
 @pytest.mark.parametrize(
     ("change", "key", "says"),
     [
@@ -34,6 +85,7 @@ def test_pairs_of_either_direction_and_of_open_instruments_are_taken():
         ({f"{AT}.performance.benchmark": "BTCUSX"}, "performance.benchmark", "no instrument"),
         ({f"{AT}.performance.min_returns": 1}, "performance.min_returns", ""),
         ({f"{AT}.performance.max_position_gap": -0.1}, "performance.max_position_gap", ""),
+        ({f"{AT}.performance.floor_bps": 1e300}, "performance.floor_bps", ""),
         ({f"{AT}.sequences.pnl": {"margin": 3, "bound": 2}}, "sequences.pnl", "never reached"),
     ],
 )

@@ -53,3 +53,13 @@ def test_the_id_of_the_built_in_alert_is_reserved():
     found = only_problem({"deployments.btc.policy": {"name": "p", "rules": [rule]}})
     assert "reserved" in found.message
     assert problems({"deployments.btc.policy": {"name": "p", "rules": [rule | {"id": "mine"}]}}) == []
+
+
+@pytest.mark.parametrize("key", ["order_types", "reject_reasons"])
+def test_more_names_than_anyone_reads_series_of_are_refused(key):
+    names = [f"name{i}" for i in range(65)]
+    found = only_problem({f"deployments.btc.orders.{key}": names})
+    assert found.key == f"deployments.btc.orders.{key}"
+    assert "at most 64" in found.message
+    assert "count as `other`" in found.remedy
+    assert not problems({f"deployments.btc.orders.{key}": names[:64]})

@@ -57,6 +57,10 @@ def test_a_target_has_what_it_needs_and_nothing_that_it_would_ignore(written, sa
         ("quantile", "0.4"),
         ("quantile", "1"),
         ("half_spread_bps", "-1"),
+        ("half_spread_bps", "10000"),
+        ("slippage_bps", "10000"),
+        ("fee_bps", "10000"),
+        ("fee_bps", "-10000"),
         ("participation", {"share": "0.1"}),
         ("participation", {"share": "0", "volume": "v"}),
         ("participation", {"share": "1.5", "volume": "v"}),
@@ -67,3 +71,19 @@ def test_a_target_has_what_it_needs_and_nothing_that_it_would_ignore(written, sa
 )
 def test_what_means_nothing_is_refused(key, value):
     assert problems({f"{PAPER}.{key}": value})[0].key.startswith(PAPER)
+
+
+@pytest.mark.parametrize("instruments", ["open", {"X": {"lot_size": "1e-8"}}])
+@pytest.mark.parametrize(
+    ("quantity", "says"),
+    [
+        ("1e30", "2^53 lots"),
+        ("1e36", "2^53 lots"),
+        ("1.000000001", "not a multiple"),
+        ("1e-36", "multiple"),
+    ],
+)
+def test_a_quantity_of_too_many_or_broken_lots_is_refused_however_large(instruments, quantity, says):
+    found = only_problem({"instruments": instruments, f"{PAPER}.quantity": quantity})
+    assert found.key == f"{PAPER}.quantity"
+    assert says in found.message
