@@ -10,7 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
 
+from msgspec.structs import replace
+
 from monitor.engine.books.books import Books, Window
+from monitor.engine.books.standing import SHOWN_CURRENCIES
 from monitor.engine.catalogue import BY_NAME, Catalogue
 from monitor.engine.evidence import Evidence
 from monitor.engine.family import BookMetric, Family, Labels, Metric
@@ -19,7 +22,7 @@ from monitor.engine.panes import Offsets, cover
 from monitor.engine.rings import WindowView
 from monitor.policy.docket import Proof
 from monitor.policy.rules import Rule
-from monitor.stats.estimate import Estimate, Status
+from monitor.stats.estimate import NO_RATE, Estimate, Status
 from monitor.trading.units import format_money
 
 
@@ -146,8 +149,18 @@ class Readings:
         return metric.value(view)
 
     def _of_books(self, metric: BookMetric, window: Window) -> Estimate:
-        """A metric of books over a window, 0 for one without."""
-        return metric.value(self._books, metric.labels, window, self._at)
+        """A metric of books over a window, 0 for one without; an unknown one names rates that are missing."""
+        made = metric.value(self._books, metric.labels, window, self._at)
+        if made.status is not Status.UNKNOWN:
+            return made
+        no_rate: set[str] = set()
+        for book in metric.books:
+            reading = self._books.reading(book, window) if window else None
+            standing = reading.standing if reading is not None else self._books.standing(book)
+            no_rate.update(standing.no_rate if standing is not None else ())
+        if not no_rate:
+            return made
+        return replace(made, extra={**made.extra, NO_RATE: sorted(no_rate)[:SHOWN_CURRENCIES]})
 
     def prove(self, rule: Rule) -> Proof:
         """What the value of a rule rests on: offsets of the panes of its window, sums of the books.

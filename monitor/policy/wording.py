@@ -7,7 +7,7 @@ from monitor.policy.evaluation import RuleState, finite
 from monitor.policy.events import Artifact, rfc3339
 from monitor.policy.latches import LatchState, Refusal, Transition
 from monitor.policy.rules import MONEY_UNIT, Action, Rule
-from monitor.stats.estimate import Estimate
+from monitor.stats.estimate import NO_RATE, Estimate
 
 ALERT_ONLY = "alert only."
 
@@ -52,9 +52,11 @@ def resolved(rule: Rule, estimate: Estimate, began_ns: int, at_ns: int, standing
 def no_data(rule: Rule, state: RuleState, estimate: Estimate, effect: str) -> str:
     """Of a metric that has no value."""
     since = rfc3339(state.absent_since_ns) if state.absent_since_ns is not None else "now"
+    no_rate = estimate.extra.get(NO_RATE)
+    why = f", no rate for {', '.join(no_rate)}" if no_rate else ""
     return (
-        f"{rule.describe_metric()} has no data (status {estimate.status}, n = {estimate.n}) since {since}; "
-        f"rule {rule.id} cannot judge: {effect}"
+        f"{rule.describe_metric()} has no data (status {estimate.status}, n = {estimate.n}{why}) since "
+        f"{since}; rule {rule.id} cannot judge: {effect}"
     )
 
 

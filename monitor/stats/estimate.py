@@ -7,6 +7,9 @@ from typing import Any
 
 import msgspec
 
+NO_RATE = "no_rate"
+"""In `extra`: the currencies for want of whose rate a value is unknown."""
+
 
 class Status(StrEnum):
     """`OK` alone may pass, fail or resolve a rule."""

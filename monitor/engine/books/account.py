@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from monitor.engine.books.rates import Rate, Rates
-from monitor.engine.books.standing import Standing
+from monitor.engine.books.standing import SHOWN_CURRENCIES, Standing
 from monitor.engine.partials import BookState
 from monitor.stats.estimate import Status
 
@@ -50,6 +50,7 @@ class Account:
         self._flows: dict[str, tuple[tuple[int, int, int], tuple[int, int, int]]] = {}
         self._level: tuple[int, int, int, int, int, int, int] = (0, 0, 0, 0, 0, 0, 0)
         self._known, self._since = True, 0
+        self._no_rate: tuple[str, ...] = ()
         self._pending = False
         self._seen: int | None = None
 
@@ -78,7 +79,18 @@ class Account:
         if fresh or before is None or before.status is not status or before.stale != stale:
             cash, value, transfers, fees, traded, gross, gap = self._level
             self.standing = Standing(
-                cash, value, transfers, status, stale, fees, traded, gross, gap, self._trips, *benchmark
+                cash,
+                value,
+                transfers,
+                status,
+                stale,
+                fees,
+                traded,
+                gross,
+                gap,
+                self._trips,
+                *benchmark,
+                self._no_rate,
             )
         elif (before.benchmark, before.sound_benchmark) != benchmark:
             self.standing = msgspec.structs.replace(
@@ -118,6 +130,7 @@ class Account:
         known, since = self._complete, self._oldest
         cash = value = transfers = fees = traded = gross = gap = 0
         foreign: dict[str, Rate] = {}
+        no_rate: list[str] = []
         for currency in sorted(self._sums):
             of = self._sums[currency]
             if currency == rates.base:
@@ -129,7 +142,7 @@ class Account:
             if of.cash or of.value or of.gross or of.gap or flowed != taken:
                 rate = rates.of(currency)
                 if rate is None:
-                    known = False
+                    no_rate.append(currency)
                     continue
                 foreign[currency] = rate
                 since = min(since or rate.ts, rate.ts)
@@ -138,7 +151,8 @@ class Account:
                 worth = _added(worth, taken, flowed, rate)
             transfers, fees, traded = transfers + worth[0], fees + worth[1], traded + worth[2]
         self._level = (cash, value, transfers, fees, traded, gross, gap)
-        self._known, self._since = known, since
+        self._known, self._since = known and not no_rate, since
+        self._no_rate = tuple(no_rate[:SHOWN_CURRENCIES])
         self._seen = rates.version
         self._pending = self._waits(foreign, None if missing else at - staleness_ns)
 

@@ -9,6 +9,8 @@ import msgspec
 from monitor.stats.estimate import Status
 from monitor.trading.performance import net_profit
 
+SHOWN_CURRENCIES = 8
+
 
 class Totals(NamedTuple):
     """What only grows or only its differences mean anything: money in 1e-18 of the deployment's currency.
@@ -31,7 +33,8 @@ class Standing(msgspec.Struct, frozen=True):
 
     `stale`: all is known, but some of it only as it was: of an old mark or rate, or of a task that is
     missing. `gap`: sum over symbols of |its quantity - the real book's| x mark. `sound_benchmark`: the
-    benchmark's marks are there and fresh.
+    benchmark's marks are there and fresh. `no_rate`: currencies of which it holds or has moved something, and
+    that have no rate; sorted, the first `SHOWN_CURRENCIES`.
     """
 
     cash: int
@@ -46,6 +49,7 @@ class Standing(msgspec.Struct, frozen=True):
     trips: tuple[int, int, int] = (0, 0, 0)
     benchmark: int | None = None
     sound_benchmark: bool = False
+    no_rate: tuple[str, ...] = ()
 
     @property
     def readable(self) -> bool:
@@ -77,6 +81,7 @@ class StoredStanding(msgspec.Struct, frozen=True, array_like=True):
     trips: tuple[int, int, int]
     benchmark: str | None
     sound_benchmark: bool
+    no_rate: tuple[str, ...] = ()
 
 
 def stored(standing: Standing) -> StoredStanding:
@@ -93,6 +98,7 @@ def stored(standing: Standing) -> StoredStanding:
         s.trips,
         benchmark,
         s.sound_benchmark,
+        s.no_rate,
     )
 
 
@@ -116,4 +122,5 @@ def standing_of(stored: StoredStanding) -> Standing:
         stored.trips,
         None if stored.benchmark is None else int(stored.benchmark),
         stored.sound_benchmark,
+        stored.no_rate,
     )
