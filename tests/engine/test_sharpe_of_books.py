@@ -220,19 +220,19 @@ def test_ratios_over_windows_equal_brute_force_over_the_grid(seed):
     start = MONDAY - int(rng.integers(1, 200)) * S
     profit, known = 0, {start - S: 0}
     for at in range(start, start + 400 * S, tick):
+        if rng.random() < 0.02 and store:
+            books = made(**make)
+            books.restore(store)
         profit += int(rng.integers(-3, 4))
         missing = bool(rng.random() < 0.02)
         take(books, at, {REAL: holding(profit)}, missing=missing)
         if not missing:
             known[at] = profit
         keep(store, books.records())
-        if rng.random() < 0.02:
-            books = made(**make)
-            books.restore(store)
     for window in windows:
         length = S if window == 48 * S else 5 * S
         since = max(at - at % length - window, start - S)
-        ends = [t for t in range(since + 1, at + 1) if t % grid == 0 and t - grid >= start - at % 1]
+        ends = range(since - since % grid + grid, at + 1, grid)
         values = [known[t] - known[t - grid] for t in ends if t in known and t - grid in known]
         ratio = sharpe_ratio(len(values), sum(values), sum(v * v for v in values))
         found = figure(books, "sharpe", window, at)
