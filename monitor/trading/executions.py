@@ -26,6 +26,10 @@ class Economics(msgspec.Struct, frozen=True, gc=False):
     fee: int
     fee_currency: str
 
+    def alike(self, other: Economics) -> bool:
+        """Whether they are the same but for the fee."""
+        return (self.lots, self.paid) == (other.lots, other.paid)
+
     def encode(self) -> bytes:
         """The stored form."""
         return f"{self.lots} {self.paid} {self.fee} {self.fee_currency}".encode()
@@ -41,13 +45,16 @@ UNDONE = b"~"
 """Starts what is remembered of an execution that was undone before it came: alone, nothing of it counts when
 it comes; followed by lots and money, its fee does not where it is of those terms."""
 
+AMENDED = b"="
+"""Starts what is remembered of an execution whose terms no longer are those it came with: both, packed."""
+
 SPENT = b""
 """What is remembered of an execution that was busted, and of a report without economics: it is known, and
 there is nothing to undo."""
 
 
 def fee_undone(economics: Economics) -> bytes:
-    """The note of an execution whose bust came first and left out the fee."""
+    """The note of an execution that was undone before it came, by its terms without the fee."""
     return UNDONE + f"{economics.lots} {economics.paid}".encode()
 
 
@@ -58,7 +65,34 @@ def is_known(note: bytes | None) -> bool:
 
 def standing(note: bytes | None) -> Economics | None:
     """What stands of an execution and may be undone."""
-    return Economics.decode(note) if note and is_known(note) else None
+    if not note or not is_known(note):
+        return None
+    stands = _packed(note)[0] if note.startswith(AMENDED) else note
+    return Economics.decode(stands) if stands else None
+
+
+def told(note: bytes | None) -> tuple[Economics, ...]:
+    """All terms that are remembered of an execution of which something stands: what does, and what it came
+    with, which a correction that comes before another may still undo."""
+    stands = standing(note)
+    if note is None or stands is None:
+        return ()
+    came = came_with(note)
+    return (stands, Economics.decode(came)) if came else (stands,)
+
+
+def came_with(note: bytes) -> bytes:
+    """The encoded terms that a known execution came with, whatever became of them; `SPENT` where none."""
+    return _packed(note)[1] if note.startswith(AMENDED) else note
+
+
+def amended(note: bytes, stands: bytes) -> bytes:
+    """What is remembered of a known execution of which now `stands` holds: encoded terms, or `SPENT`."""
+    return AMENDED + msgspec.msgpack.encode((stands, came_with(note)))
+
+
+def _packed(note: bytes) -> tuple[bytes, bytes]:
+    return msgspec.msgpack.decode(note[len(AMENDED) :], type=tuple[bytes, bytes])
 
 
 def counting(note: bytes | None, economics: Economics) -> Economics | None:

@@ -9,6 +9,7 @@ path), and so do `position` reports, which state the position at their place in 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from decimal import Decimal
 from enum import IntEnum
 
@@ -20,11 +21,14 @@ from monitor.trading.executions import (
     UNDONE,
     Economics,
     Executions,
+    amended,
+    came_with,
     counting,
     execution_key,
     fee_undone,
     is_known,
     standing,
+    told,
 )
 from monitor.trading.position import VERSION, Book, Line, Position
 from monitor.trading.report import TRANSFER, Execution, Kind, Report
@@ -62,6 +66,8 @@ class Applied(IntEnum):
     UNRECONCILED = 6
     """A bust or correction, applied by the terms that it repeats, of an execution that was not known, or was
     known otherwise."""
+    CONFLICT = 7
+    """An id that is known, with other economics than it came with, of which nothing is counted."""
 
 
 _COUNTED = (Applied.APPLIED, Applied.RECONCILIATION_BREAK, Applied.UNRECONCILED)
@@ -137,8 +143,8 @@ class Ledger:
             self.book.dirty.add(symbol)
         key = execution_key(report.account, report.exec_id)
         note = executions.get(key, eff_ns)
-        if is_known(note):
-            return Applied.DUPLICATE, None
+        if note is not None and is_known(note):
+            return self._again(report, note), None
         self._touched.add(symbol)
         kind = report.kind
         kept = SPENT
@@ -190,20 +196,39 @@ class Ledger:
         """Take away the old terms of the execution that `exec_ref_id` names.
 
         The report's own account of them counts, since it holds however old the execution is and whichever
-        of a chain of corrections `exec_ref_id` means. Memory gives what it leaves out: all, or the fee of a
-        bust of the same terms.
+        of a chain of corrections `exec_ref_id` means. Memory gives what it leaves out: all, or the fee of
+        the same terms, which does not count where they come later.
         """
         symbol, reference = report.symbol, report.exec_ref_id
         key = execution_key(report.account, reference) if reference is not None else None
         note = executions.get(key, eff_ns) if key is not None else None
         kept = standing(note)
+    def repeat(self, report: Report, eff_ns: int) -> Applied:
+        """What a report that is known to repeat an id says: `DUPLICATE` or `CONFLICT`; changes nothing.
+
+        Raises:
+            KeyError: a symbol without an instrument.
+        """
+        executions = self._executions.get(report.symbol)
+        if executions is None:
+            return Applied.DUPLICATE
+        note = executions.get(execution_key(report.account, report.exec_id), eff_ns)
+        return self._again(report, note) if note is not None and is_known(note) else Applied.DUPLICATE
+
+    def _again(self, report: Report, note: bytes) -> Applied:
+        """Holds an id that comes again against what it came with. A retransmission has equal terms."""
+        terms = SPENT
+        if report.kind in _FILLS or report.kind == Kind.CORRECT:
+            with suppress(ValueError):
+                terms = self._economics(report.symbol, report).encode()
+        return Applied.DUPLICATE if terms == came_with(note) else Applied.CONFLICT
+
         old, mark = kept, UNDONE
         if terms is not None and None not in (terms.side, terms.last_quantity, terms.last_price):
             old, mark = self._economics(symbol, terms), b""
-            if report.kind == Kind.BUST and terms.fee is None:
+            if terms.fee is None:
                 mark = fee_undone(old)
-                if kept is not None and (kept.lots, kept.paid) == (old.lots, old.paid):
-                    old = kept
+                old = next((each for each in told(note) if each.alike(old)), old)
         outcome = Applied.APPLIED
         if old != kept or old is None:
             outcome = Applied.UNRECONCILED
@@ -211,8 +236,8 @@ class Ledger:
             self.book.dirty.add(symbol)
         if key is not None and note is None and mark:
             executions.add(key, eff_ns, mark)
-        elif key is not None and report.kind == Kind.BUST and old == kept is not None:
-            executions.add(key, eff_ns, SPENT)
+        elif key is not None and note is not None and report.kind == Kind.BUST and old == kept is not None:
+            executions.add(key, eff_ns, amended(note, SPENT))
         if old is None:
             return Applied.UNKNOWN_BUST
         self._amend(symbol, old, -1)
@@ -222,8 +247,8 @@ class Ledger:
         """Remember a correction's new terms under the id it corrects too: a later bust may name either."""
         key = execution_key(report.account, report.exec_ref_id or "")
         note = executions.get(key, eff_ns)
-        if standing(note) is not None:
-            executions.add(key, eff_ns, kept)
+        if note is not None and standing(note) is not None:
+            executions.add(key, eff_ns, amended(note, kept))
 
     def _position(self, report: Report) -> Applied:
         """A first report states quantity and average cost, and cash becomes what makes cash + cost unchanged

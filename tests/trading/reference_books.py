@@ -17,6 +17,9 @@ from monitor.wire.messages import ExecutionReport, Undoes
 UNIT = Fraction(1, 10**18)
 """One money unit."""
 
+EXECUTED = ("fill", "partial_fill", "correct")
+"""Kinds of report that bring an execution."""
+
 Amounts = dict[str, Fraction]
 
 
@@ -33,6 +36,10 @@ class Terms:
     paid: Fraction
     fee: Fraction
     fee_currency: str
+
+    def alike(self, other: Terms) -> bool:
+        """Whether they are the same but for the fee."""
+        return (self.quantity, self.paid) == (other.quantity, other.paid)
 
     @classmethod
     def of(cls, terms: ExecutionReport | Undoes, units: InstrumentUnits) -> Terms:
@@ -123,6 +130,7 @@ class ReferenceLedger:
     breaks: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     seen: dict[tuple[str | None, str, str], int] = field(default_factory=dict)
     stated: set[str] = field(default_factory=set)
+    came: dict[tuple[str | None, str, str], Terms | None] = field(default_factory=dict)
     feeless: dict[tuple[str | None, str, str], Terms] = field(default_factory=dict)
     in_force: dict[tuple[str | None, str, str], Terms] = field(default_factory=dict)
     counted: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -131,13 +139,15 @@ class ReferenceLedger:
         self.units = {units.symbol: units for units in self.instruments}
 
     def apply(self, report: ExecutionReport, eff_ns: int) -> bool:
-        """Fold one report; False where its id was known."""
+        """Fold one report; False where its id was known: `counted` tells duplicates, which say what was said
+        before, from conflicts."""
         key = (report.account, report.symbol, report.exec_id)
         last = self.seen.get(key)
         if last is not None and (self.horizon_ns is None or eff_ns - last <= self.horizon_ns):
-            self.counted["duplicates"] += 1
+            self.counted["duplicates" if self._brought(report) == self.came[key] else "conflicts"] += 1
             return False
         self.seen[key] = eff_ns
+        self.came[key] = self._brought(report)
         self.counted[report.kind] += 1
         line = self.lines[report.symbol]
         match report.kind:
@@ -148,8 +158,12 @@ class ReferenceLedger:
                 self._settle(line)
             case "correct":
                 assert report.undoes is not None
-                self._take_back(report, Terms.of(report.undoes, self.units[report.symbol]), fee_given=True)
+                old = Terms.of(report.undoes, self.units[report.symbol])
+                self._take_back(report, old, fee_given=report.undoes.fee is not None)
                 self._amend(report, self._arriving(key, self._terms(report)), 1)
+                named = (report.account, report.symbol, report.exec_ref_id or "")
+                if named in self.in_force:
+                    self.in_force[named] = self._terms(report)
                 self._settle(line)
             case "position":
                 self._state(report, line)
@@ -164,11 +178,15 @@ class ReferenceLedger:
     def _terms(self, report: ExecutionReport) -> Terms:
         return Terms.of(report, self.units[report.symbol])
 
+    def _brought(self, report: ExecutionReport) -> Terms | None:
+        return self._terms(report) if report.kind in EXECUTED else None
+
     def _arriving(self, key: tuple[str | None, str, str], terms: Terms) -> Terms:
-        """Terms as they count: a bust that came before said no fee, and has taken the rest back."""
+        """Terms as they count: a bust or correction that came before said no fee, and has taken the rest
+        back."""
         self.in_force[key] = terms
         before = self.feeless.get(key)
-        if before is not None and (before.quantity, before.paid) == (terms.quantity, terms.paid):
+        if before is not None and before.alike(terms):
             return Terms(terms.quantity, terms.paid, Fraction(0), terms.fee_currency)
         return terms
 
@@ -192,13 +210,13 @@ class ReferenceLedger:
         self.fees[terms.fee_currency] += sign * terms.fee
 
     def _take_back(self, report: ExecutionReport, terms: Terms, *, fee_given: bool) -> None:
-        """A bust that leaves the fee out takes back the one that was paid."""
+        """What leaves the fee out takes back the one that was paid."""
         key = (report.account, report.symbol, report.exec_ref_id or "")
         if not fee_given:
             known = self.in_force.get(key)
             if known is None:
                 self.feeless[key] = terms
-            else:
+            elif known.alike(terms):
                 terms = known
         self._amend(report, terms, -1)
 

@@ -106,10 +106,17 @@ class Venue:
         name = f"x{self._named[account, units.symbol]}"
         current = self._execution(name, units, rng.choice(["fill", "partial_fill"]), now, account)
         reports = [current]
+        # A desk that leaves fees out names what it undoes.
+        terse = rng.random() < 0.3
         for turn in range(rng.choice([*[0] * 12, 1, 2, 3])):
             new = self._execution(f"{name}.c{turn}", units, "correct", self._later(now), account)
-            reference = rng.choice([name, current.exec_id])
-            reports.append(msgspec.structs.replace(new, exec_ref_id=reference, undoes=_old_terms(current)))
+            reference = current.exec_id if terse else rng.choice([name, current.exec_id])
+            undoes = _old_terms(current)
+            if terse:
+                undoes = msgspec.structs.replace(undoes, fee=None, fee_currency=None)
+            elif undoes.fee is None:
+                undoes = msgspec.structs.replace(undoes, fee=Decimal(0))
+            reports.append(msgspec.structs.replace(new, exec_ref_id=reference, undoes=undoes))
             self._held[units.symbol] -= _lots(current, units)
             current = reports[-1]
         if rng.random() > 0.15:

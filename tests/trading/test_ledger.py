@@ -3,6 +3,7 @@
 import random
 from decimal import Decimal
 from fractions import Fraction
+from itertools import permutations
 
 import msgspec
 import pytest
@@ -116,6 +117,73 @@ def test_a_bust_without_a_fee_takes_back_the_fee_that_was_paid_in_either_order()
         first = Applied.APPLIED if order[0] is paid else Applied.UNRECONCILED
         assert applied(ledger, *order) == [first, Applied.APPLIED]
         assert totals(ledger) == ({}, {}, {})
+
+
+def test_a_correction_whose_old_terms_leave_out_the_fee_takes_it_back_in_any_order() -> None:
+    first = fill("a", "3", "4000", fee="1.5", fee_currency="BNB")
+    undoes = msgspec.structs.replace(undoing(first), fee=None, fee_currency=None)
+    second = msgspec.structs.replace(
+        fill("c", "2", "4000", fee="1"), kind="correct", exec_ref_id="a", undoes=undoes
+    )
+    third = msgspec.structs.replace(
+        fill("d", "2", "3999", fee="0.25"),
+        kind="correct",
+        exec_ref_id="c",
+        undoes=msgspec.structs.replace(undoing(second), fee=None),
+    )
+    for order in permutations([first, second, third]):
+        ledger = flat()
+        applied(ledger, *order)
+        assert totals(ledger) == (
+            {"ES": Fraction(2)},
+            {"USD": -2 * 3999 * 50 - Fraction(1, 4)},
+            {"USD": Fraction(1, 4)},
+        )
+
+
+def test_an_id_with_other_economics_than_before_is_a_conflict_that_counts_nothing() -> None:
+    ledger = flat()
+    paid = fill("a", "2", "4000", fee="1")
+    better = msgspec.structs.replace(
+        fill("c", "2", "3999"), kind="correct", exec_ref_id="a", undoes=undoing(paid)
+    )
+    bust = msgspec.structs.replace(better, kind="bust", exec_id="b", exec_ref_id="c", undoes=None)
+    applied(ledger, paid, report("new", "n"))
+    others = [
+        fill("a", "3", "4000", fee="1"),
+        fill("a", "2", "4000.25", fee="1"),
+        fill("a", "2", "4000", fee="2"),
+        fill("a", "0.5", "4000"),
+        report("bust", "a", exec_ref_id="x"),
+        fill("n", "1", "4000"),
+    ]
+    for undone in (None, better, bust):
+        if undone is not None:
+            assert outcome(ledger, undone, START + 9) is Applied.APPLIED
+        before = totals(ledger)
+        assert applied(ledger, *others) == [Applied.CONFLICT] * len(others)
+        # The venue may send it again as it was, whatever became of it.
+        assert (
+            applied(ledger, paid, msgspec.structs.replace(paid, kind="partial_fill"))
+            == [Applied.DUPLICATE] * 2
+        )
+        assert totals(ledger) == before
+        assert ledger.known_position("ES")
+        restored = flat()
+        restored.restore({k: raw for k, raw in ledger.records(dirty_only=False).items() if raw is not None})
+        ledger = restored
+
+
+def test_what_is_known_to_repeat_is_held_against_memory_and_moves_nothing() -> None:
+    ledger = flat(exec_horizon_ns=SECOND)
+    paid = fill("a", "2", "4000")
+    other = fill("a", "3", "4000")
+    assert ledger.repeat(paid, START) is Applied.DUPLICATE
+    ledger.apply(paid, START)
+    assert ledger.repeat(paid, START) is Applied.DUPLICATE
+    assert ledger.repeat(other, START) is Applied.CONFLICT
+    assert ledger.repeat(other, START + SECOND + 1) is Applied.DUPLICATE
+    assert ledger.book.quantity("ES") == 2
 
 
 def test_a_bust_without_economics_takes_them_from_memory_or_leaves_the_position_unknown() -> None:

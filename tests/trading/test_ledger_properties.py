@@ -108,16 +108,19 @@ def follow(
         at = START + 1_000 * place
         outcome = ledger.apply(report, at)
         outcomes[outcome] += 1
-        assert reference.apply(report, at) == (outcome is not Applied.DUPLICATE)
+        assert reference.apply(report, at) == (outcome not in (Applied.DUPLICATE, Applied.CONFLICT))
         assert_line(ledger.ledger, reference, report.symbol)
         if place % 64 == 0:
             assert_equal(ledger.ledger, reference)
     assert_equal(ledger.ledger, reference)
     assert outcomes[Applied.RECONCILIATION_BREAK] == sum(reference.breaks.values())
+    assert outcomes[Applied.DUPLICATE] == reference.counted["duplicates"]
+    assert outcomes[Applied.CONFLICT] == reference.counted["conflicts"]
     assert not {Applied.INVALID, Applied.IGNORED, Applied.UNKNOWN_BUST} & outcomes.keys()
     return {
         "reports": len(reports),
         "duplicates": outcomes[Applied.DUPLICATE],
+        "conflicts": outcomes[Applied.CONFLICT],
         "before_what_they_undo": outcomes[Applied.UNRECONCILED],
         "busts": reference.counted["bust"],
         "corrections": reference.counted["correct"],

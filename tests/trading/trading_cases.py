@@ -86,10 +86,17 @@ def random_chain(rng: random.Random, name: str, units: InstrumentUnits) -> Chain
     """A fill, perhaps corrected (by its own id or the last correction's), perhaps busted at the end."""
     current = random_execution(rng, name, units, rng.choice(["fill", "partial_fill"]))
     reports = [current]
+    # A desk that leaves fees out names what it undoes.
+    terse = rng.random() < 0.5
     for turn in range(rng.choice([0, 0, 0, 1, 2])):
         new = random_execution(rng, f"{name}.c{turn}", units, "correct")
-        reference = rng.choice([name, current.exec_id])
-        new = msgspec.structs.replace(new, exec_ref_id=reference, undoes=undoing(current))
+        reference = current.exec_id if terse else rng.choice([name, current.exec_id])
+        undoes = undoing(current)
+        if terse:
+            undoes = msgspec.structs.replace(undoes, fee=None, fee_currency=None)
+        elif undoes.fee is None:
+            undoes = msgspec.structs.replace(undoes, fee=Decimal(0))
+        new = msgspec.structs.replace(new, exec_ref_id=reference, undoes=undoes)
         reports.append(new)
         current = new
     if rng.random() < 0.3:
