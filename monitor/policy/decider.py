@@ -4,7 +4,8 @@ Pure and deterministic: event time, estimates, missing tasks and ages come in, s
 the states of the rules, the latches and the head of the audit chain, and gives them away as small records.
 
 Outside the calendar rules sleep (`schedule`), and those about a demoted shadow or a rolled-back active sleep
-until the reset; that tasks are silent is said at any hour. A reset closes the open episodes of its subjects
+until the reset; that tasks are silent, or a reported position contradicts the ledger, is said at any hour. A
+reset closes the open episodes of its subjects
 without a resolve of their own: its event lists them.
 """
 

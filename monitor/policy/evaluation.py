@@ -6,8 +6,10 @@ status stops its clock and leaves its counters as they are. The *data* machine w
 value at all: it raises `no_data` and clears it only on a value that is `ok`.
 
 No data: the status is `unknown`, the value is not finite, a task is missing, or n = 0 where samples are
-asked for. 0 < n < `min_samples` is `insufficient`: neither a pass nor no data. `no_data: alert` raises at the
-first due evaluation without data, `halt` once that has lasted as long as the rule's `for`, `hold` never.
+asked for. For a rule that never sleeps a window without rows passes: what it tells of happens or does not,
+and each time is an alert of its own. 0 < n < `min_samples` is `insufficient`: neither a pass nor no data.
+`no_data: alert` raises at the first due evaluation without data, `halt` once that has lasted as long as the
+rule's `for`, `hold` never.
 """
 
 from __future__ import annotations
@@ -117,6 +119,8 @@ def read(rule: Rule, estimate: Estimate, missing: bool) -> Reading:
         return Reading.INAPPLICABLE
     value = finite(estimate.value)
     current = not missing and not estimate.stale
+    if current and not rule.sleeps and estimate.status is Status.INSUFFICIENT:
+        return Reading.PASS
     if current and (estimate.status is Status.INSUFFICIENT or estimate.n < rule.min_samples):
         return (
             Reading.INSUFFICIENT

@@ -24,7 +24,8 @@ TASK_SILENT = "task-silent"
 """Rule id of the alert about partition tasks that do not report; reserved."""
 
 RECONCILIATION_BREAK = "reconciliation-break"
-"""Rule id of the alert about a reported position that contradicts the ledger; reserved."""
+"""Rule id of the alert about a reported position that contradicts the ledger; reserved. Positions are mostly
+reported after the close: it is judged at any hour."""
 
 TICK, EVALUATION = "tick", "evaluation"
 
@@ -117,6 +118,12 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     def hard(self) -> bool:
         """Whether the rule is a hard limit: it may trip on a stale value, never pass or resolve on one."""
         return self.schedule == TICK
+
+    @property
+    def sleeps(self) -> bool:
+        """Whether the rule sleeps outside the calendar, and waits for data. One that does not speaks of what
+        happens at any hour: where nothing came, nothing did."""
+        return self.id != RECONCILIATION_BREAK
 
     def period_ns(self, grids: Grids) -> int:
         """Event time between two evaluations of the rule."""

@@ -1,8 +1,9 @@
 """`Schedule`: when rules are due and when they sleep, by the grids and the calendar of the deployment.
 
 Outside the calendar time passes and rules sleep: none is evaluated, nothing is no data, counters and phases
-stay as they are, and no time counts towards `for` or `keep_firing_for`. A command works at any hour. In the
-first minute after an opening rules judge the values that there are, and wait for the others.
+stay as they are, and no time counts towards `for` or `keep_firing_for`. A command works at any hour, and so
+does a rule that never sleeps (`Rule.sleeps`). In the first minute after an opening rules judge the values
+that there are, and wait for the others.
 """
 
 from __future__ import annotations
@@ -61,11 +62,12 @@ class Schedule:
         return session is not None and session[1] <= at_ns
 
     def due(self, rule: Rule, at_ns: int) -> bool:
-        """Whether the rule is evaluated at `at_ns`: awake, at a multiple of its period; daily at closes."""
+        """Whether the rule is evaluated at `at_ns`: awake, or without sleep, at a multiple of its period;
+        daily at closes."""
         period = rule.period_ns(self._grids)
         if period == DAY:
             return self.closes(at_ns)
-        return at_ns % period == 0 and self.awake(at_ns)
+        return at_ns % period == 0 and (not rule.sleeps or self.awake(at_ns))
 
     def waking(self, from_ns: int, to_ns: int) -> int:
         """How much of the time between two instants rules were awake, ns."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from monitor.policy.durations import format_duration
 from monitor.policy.evaluation import RuleState, finite
 from monitor.policy.events import Artifact, rfc3339
 from monitor.policy.latches import LatchState, Refusal, Transition
-from monitor.policy.rules import MONEY_UNIT, Action, Rule
+from monitor.policy.rules import MONEY_UNIT, RECONCILIATION_BREAK, Action, Rule
 from monitor.stats.estimate import NO_RATE, Estimate
 
 ALERT_ONLY = "alert only."
@@ -30,6 +32,9 @@ def number(value: float | int | None, is_money: bool = False) -> str:
 
 def breach(rule: Rule, state: RuleState, estimate: Estimate, stale: bool, effect: str) -> str:
     """Of a firing: what, how much, for how long, and what followed."""
+    breaks = estimate.extra.get("breaks")
+    if rule.id == RECONCILIATION_BREAK and breaks:
+        return _contradicted(breaks[0], int(estimate.value or 0) - 1)
     value = number(finite(estimate.value), rule.money)
     lasting = f"in {state.consecutive} consecutive evaluations " if state.consecutive > 1 else ""
     note = ", on stale books of tasks that do not report" if stale else ""
@@ -40,9 +45,21 @@ def breach(rule: Rule, state: RuleState, estimate: Estimate, stale: bool, effect
     )
 
 
+def _contradicted(first: Mapping[str, str], more: int) -> str:
+    """Of positions that were reported otherwise than the ledger held them."""
+    account = f" (account {first['account']})" if first["account"] else ""
+    others = f" And {more} more: see the evidence." if more else ""
+    return (
+        f"the ledger of {first['symbol']}{account} held {first['booked']}, the position report says "
+        f"{first['reported']}; taken over.{others}"
+    )
+
+
 def resolved(rule: Rule, estimate: Estimate, began_ns: int, at_ns: int, standing: LatchState) -> str:
     """Of a resolve: the value, how long it lasted, and which latch stays."""
     value, lasted = number(finite(estimate.value), rule.money), format_duration(at_ns - began_ns)
+    if rule.id == RECONCILIATION_BREAK and isinstance(rule.window, int):
+        return f"no position report has contradicted the ledger for {format_duration(rule.window)}."
     return (
         f"{rule.describe_metric()} is {value}, no longer {rule.comparator} {number(rule.threshold)} "
         f"(n = {estimate.n}), after {lasted}{_standing(rule.subject, standing)}."

@@ -6,15 +6,16 @@ from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
-from policy_builders import BAD, GOOD, GRIDS, UNKNOWN, Order, S, constant, decider, kinds, prove, rule
+from policy_builders import BAD, FEW, GOOD, GRIDS, UNKNOWN, Order, S, constant, decider, kinds, prove, rule
 
 from monitor.event_time.calendar import ALWAYS, Calendar, Hours
 from monitor.event_time.timing import DAY_NS
 from monitor.policy import schedule
 from monitor.policy.durations import DAY
 from monitor.policy.evaluation import Phase
-from monitor.policy.rules import Action, Grids, NoData, Scope
+from monitor.policy.rules import RECONCILIATION_BREAK, Action, Grids, NoData, Scope
 from monitor.policy.schedule import Schedule
+from monitor.stats.estimate import Estimate, Status
 
 HOUR = 3_600 * S
 SECONDS = Calendar(UTC, Hours(10 * S, 20 * S), range(7))
@@ -199,3 +200,34 @@ def test_rules_of_closes_are_called_at_the_close_of_a_session_that_fell_silent()
     assert sessions.call([DAILY], 12 * S, 18 * S, patience) == 20 * S
     assert sessions.call([DAILY], 12 * S, 20 * S, patience) is None
     assert sessions.call([DAILY], 12 * S, DAY_NS + 18 * S, patience) is None
+
+
+BREAKS = rule(id=RECONCILIATION_BREAK, subject="deployment", window=60 * S, threshold=0.0)
+
+
+def contradicted(n: int) -> Estimate:
+    first = {"symbol": "BTCUSD", "account": "a", "exec_id": "p", "booked": "1", "reported": "3"}
+    return Estimate(value=n, n=n, status=Status.OK, from_ns=0, to_ns=S, extra={"breaks": [first]})
+
+
+def test_a_position_that_contradicts_the_ledger_is_said_at_any_hour_each_time():
+    machine = decider(BREAKS, rule(id="other"), calendar=SECONDS)
+    values = {"r": BAD, RECONCILIATION_BREAK: contradicted(1), "other": BAD}
+    nothing = {RECONCILIATION_BREAK: FEW}
+    [fired] = watch(machine, {30: values})
+    assert fired.data.reason == (
+        "the ledger of BTCUSD (account a) held 1, the position report says 3; taken over."
+    )
+    # Nothing comes at night: what broke is over when its window is, and the next one is news.
+    [over, again] = watch(machine, {40: nothing, 50: {RECONCILIATION_BREAK: contradicted(3)}})
+    assert over.data.reason == "no position report has contradicted the ledger for 1m."
+    assert again.data.reason.endswith("taken over. And 2 more: see the evidence.")
+    assert kinds([over, again]) == ["alert/resolved", "alert/firing"]
+
+
+def test_while_a_task_is_silent_no_break_is_over():
+    machine = decider(BREAKS, calendar=SECONDS)
+    watch(machine, {30: contradicted(1)})
+    events = machine.step(31 * S, constant(UNKNOWN), prove, [0]).events
+    assert [event.data.rule for event in events] == ["task-silent"]
+    assert machine.state(BREAKS).phase is Phase.FIRING
