@@ -12,16 +12,21 @@ import numpy as np
 
 from monitor.engine.partials import BookState, Holding, Mark, Money
 from monitor.engine.rows import Scores
-from monitor.event_time.timing import FOLDED
+from monitor.event_time.timing import FOLDED, Fate
 from monitor.trading.books import BookSet, BookView
 from monitor.trading.ledger import Applied
 from monitor.trading.marks import NO_MARK
+from monitor.trading.report import Kind
 from monitor.trading.trades import PaperOrder, Trade
 from monitor.trading.units import MONEY, InstrumentUnits
 from monitor.wire.keys import hash64
 from monitor.wire.table import Table
 
+_AGAIN = (Applied.DUPLICATE, Applied.CONFLICT)
 _NO_SCORES = np.empty(0, np.float64)
+BREAK_TEXTS = ("symbol", "account", "exec_id", "booked", "reported")
+"""Columns of text of the derived rows `breaks`."""
+
 _NO_FEATURES = Table(
     {
         "symbol": np.empty(0, np.int32),
@@ -58,7 +63,8 @@ class TaskBooks:
         self._keys: list[int] = []
         self._trades: list[Trade] = []
         self._ended: list[PaperOrder] = []
-        self._outcomes: list[tuple[int, int]] = []
+        self._outcomes: list[tuple[int, int, bool]] = []
+        self._breaks: list[tuple[Any, ...]] = []
         self._said: dict[str, BookState] | None = None
         self.touched = True
         """Whether rows came since `changed` was last asked."""
@@ -81,7 +87,8 @@ class TaskBooks:
             answers: by role, aligned with `features`.
 
         Returns:
-            The rows of `orders` that the ledger knew: duplicates, however long ago they were folded.
+            The rows of `orders` that the ledger knew: duplicates, however long ago they were folded. Those
+            known to be are held against what it knows, and not folded.
         """
         if features is None:
             features, scores = _NO_FEATURES, dict.fromkeys(self._books.papers, _NO_SCORES)
@@ -98,6 +105,9 @@ class TaskBooks:
         if not len(features) and not rows:
             return []
         reports = [] if orders is None else [(orders["report"][row], int(orders["eff"][row])) for row in rows]
+        repeats: set[int] = set()
+        if orders is not None:
+            repeats.update(np.flatnonzero(orders["fate"][rows] == Fate.DUPLICATE).tolist())
         done = self._books.fold(
             symbol=features["symbol"],
             eff=features["eff"],
@@ -107,14 +117,23 @@ class TaskBooks:
             predictions=scores,
             volume=volume,
             reports=reports,
+            repeats=repeats,
         )
         self.touched = True
         self._ask({self._units[trade.symbol].symbol for trade in done.trades})
         self._ask(report.symbol for report, _ in reports)
         self._trades += done.trades
         self._ended += done.ended
-        self._outcomes += [(outcome, eff) for outcome, (_, eff) in zip(done.applied, reports, strict=True)]
-        return [row for row, outcome in zip(rows, done.applied, strict=True) if outcome is Applied.DUPLICATE]
+        self._outcomes += [
+            (outcome, eff, outcome not in _AGAIN and report.kind == Kind.POSITION)
+            for place, (outcome, (report, eff)) in enumerate(zip(done.applied, reports, strict=True))
+            if outcome is Applied.CONFLICT or place not in repeats
+        ]
+        for place, *lots in done.breaks:
+            report, eff = reports[place]
+            told = map(self._units[self._code(report.symbol)].format_quantity, lots)
+            self._breaks.append((eff, report.symbol, report.account or "", report.exec_id, *told))
+        return [row for row, outcome in zip(rows, done.applied, strict=True) if outcome in _AGAIN]
 
     def derived(self) -> dict[str, Table]:
         """What `trade` did since it was last asked, as derived rows by name, with at least one row each.
@@ -122,7 +141,11 @@ class TaskBooks:
         - `trades` of real fills that counted and of paper fills: `book` i1 (index in `BookSet.names`),
           `symbol_key` u8, `eff` i8, `side` i1 (+1 buys), `quantity` f8 (units), `price` f8 (per unit, paid;
           NaN of no quantity), `notional` f8 (>= 0) and `fee` f8, both in the instrument's currency.
-        - `ledger`, of each of the deployment's execution reports: `outcome` i1 (`Applied`), `eff` i8.
+        - `ledger`, of each of the deployment's execution reports, those that repeat an id shortly after it
+          only where they contradict: `outcome` i1 (`Applied`), `eff` i8, `position` ? (states one, and came
+          for the first time).
+        - `breaks`, of reported positions that contradicted the ledger: `eff` i8, and as text `symbol`,
+          `account` (empty where there is none), `exec_id`, `booked` and `reported` (units).
         - `paper_orders` that ended: `book` i1, `eff` i8, `ordered` f8 and `filled` f8 (units), `capped` i1
           (`Capped`).
         """
@@ -130,11 +153,21 @@ class TaskBooks:
         if self._trades:
             found["trades"] = self._trade_rows(self._trades)
         if self._outcomes:
-            outcomes, eff = zip(*self._outcomes, strict=True)
-            found["ledger"] = Table({"outcome": np.array(outcomes, np.int8), "eff": np.array(eff, np.int64)})
+            outcomes, eff, positions = zip(*self._outcomes, strict=True)
+            found["ledger"] = Table(
+                {
+                    "outcome": np.array(outcomes, np.int8),
+                    "eff": np.array(eff, np.int64),
+                    "position": np.array(positions, np.bool_),
+                }
+            )
+        if self._breaks:
+            eff, *texts = zip(*self._breaks, strict=True)
+            columns = {name: np.array(each, object) for name, each in zip(BREAK_TEXTS, texts, strict=True)}
+            found["breaks"] = Table({"eff": np.array(eff, np.int64), **columns})
         if self._ended:
             found["paper_orders"] = self._order_rows(self._ended)
-        self._trades, self._ended, self._outcomes = [], [], []
+        self._trades, self._ended, self._outcomes, self._breaks = [], [], [], []
         return found
 
     def _trade_rows(self, trades: Sequence[Trade]) -> Table:
@@ -169,7 +202,7 @@ class TaskBooks:
         )
 
     def _ours(self, orders: Table) -> list[int]:
-        entering = np.flatnonzero(np.isin(orders["fate"], FOLDED)).tolist()
+        entering = np.flatnonzero(np.isin(orders["fate"], (*FOLDED, Fate.DUPLICATE))).tolist()
         return [row for row in entering if self._matches(orders["report"][row])]
 
     def states(self, at: int) -> dict[str, BookState]:

@@ -5,7 +5,7 @@ The one door to this package for the fold of a task; knows rows in folding order
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
@@ -71,13 +71,23 @@ class PositionView(msgspec.Struct, frozen=True):
 
 
 class Folded(NamedTuple):
+class Break(NamedTuple):
+    """A position that a report contradicted: the report's place in the slice, lots as booked and reported."""
+
+    place: int
+    booked: int
+    reported: int
+
+
     """What a slice did: the outcome of each report, trades that counted (real ones first, then by book) and
-    paper orders that ended, in order of time within a book."""
+    paper orders that ended, in order of time within a book; reported positions that contradicted the
+    ledger."""
 
     applied: list[Applied]
     trades: list[Trade]
     ended: list[PaperOrder]
 
+    breaks: list[Break]
 
 class BookRules(msgspec.Struct, frozen=True):
     """What `books` and `paper` of a deployment's configuration say; `targets` by role, else `Sign()`."""
@@ -130,15 +140,22 @@ class BookSet:
         volume: NDArray[np.float64] | None = None,
         reports: Sequence[tuple[Report, int]] = (),
     ) -> Folded:
+        repeats: Collection[int] = (),
         """Fold a slice: n feature rows (columns (n,), `eff` = effective time, never falling; predictions by
         role and the volume that participation is capped by, NaN = none) and execution reports with their
         effective times, never falling; at equal times features come first. Any slicing gives the same books.
         """
+        `repeats`: places of reports whose id was folded before: they are held against that, and not folded.
         applied: list[Applied] = []
         trades: list[Trade] = []
         ended: list[PaperOrder] = []
         confirming: list[tuple[Report, int]] = []
-        for report, eff_ns in reports:
+        breaks: list[Break] = []
+        for place, (report, eff_ns) in enumerate(reports):
+            if place in repeats:
+                applied.append(self.ledger.repeat(report, eff_ns))
+                continue
+            booked = self.ledger.book.quantity(report.symbol) if report.kind == Kind.POSITION else 0
             outcome, filled = self.ledger.apply(report, eff_ns)
             applied.append(outcome)
             self._note_standing(report.symbol)
@@ -147,6 +164,8 @@ class BookSet:
                 fee = filled.fee if filled.fee_currency == self._instruments[code].currency else 0
                 trades.append(Trade(0, code, eff_ns, filled.lots, filled.paid, fee))
             if outcome is Applied.APPLIED and report.kind in _FILLS:
+            if outcome is Applied.RECONCILIATION_BREAK:
+                breaks.append(Break(place, booked, self.ledger.book.quantity(report.symbol)))
                 confirming.append((report, eff_ns))
         fills: list[Fill] = []
         if confirming:
@@ -160,7 +179,7 @@ class BookSet:
                 more, gone = paper.fold(quotes, predictions[role], volume)
                 trades += more
                 ended += gone
-        return Folded(applied, trades, ended)
+        return Folded(applied, trades, ended, breaks)
 
     def books(self) -> dict[str, Book]:
         """Every book by its key, the real one first, then paper by role."""

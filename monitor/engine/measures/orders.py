@@ -7,7 +7,7 @@ is no value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -19,24 +19,33 @@ from monitor.engine.memory import Memory
 from monitor.engine.order_rules import TAGS
 from monitor.engine.rings import WindowView
 from monitor.engine.scope import Batch, Scope, Source, plain
+from monitor.engine.task_books import BREAK_TEXTS
+from monitor.event_time.timing import FOLDED, Fate
 from monitor.stats.counts import Counts
-from monitor.stats.estimate import Estimate
+from monitor.stats.earliest import Earliest
+from monitor.stats.estimate import Estimate, Status
 from monitor.stats.integer_counts import stacked
 from monitor.trading.ledger import Applied
 
 SECOND_NS = 1_000_000_000
 
-_KEY, _LEDGER = "orders", "ledger"
+_KEY, _LEDGER, _BREAKS, _FILTER = "orders", "ledger", "breaks", "filter"
 _ANSWERED = ("accepted", "rejected")
 _OUTCOMES = tuple(outcome.name.lower() for outcome in Applied)
-_TROUBLES = ("unknown_bust", "invalid", "unreconciled")
-_FOLDED = ("accepted", "reordered", "late_applied")
+_TROUBLES = ("unknown_bust", "unreconciled", "conflict", "invalid")
+_POSITIONS = "positions"
+_BREAKS_NAMED = 8
+_FOLDED = tuple(Fate(fate).name.lower() for fate in FOLDED)
+_MINE, _FILTERED = "mine", "filtered"
 
 
 def sources(scope: Scope) -> Iterator[Source]:
-    """Counters of orders and their reports, and of what the ledger made of reports."""
+    """Counters of orders and their reports, of what the filter left out, and of what the ledger made of the
+    rest; the first positions that contradicted it."""
     yield Source(_KEY, ORDER_COUNTS, plain(Counts, counted(scope.orders)), _feed)
-    yield Source(_LEDGER, _LEDGER, plain(Counts, _OUTCOMES), _feed_ledger)
+    yield Source(_LEDGER, _LEDGER, plain(Counts, (*_OUTCOMES, _POSITIONS)), _feed_ledger)
+    yield Source(_BREAKS, _BREAKS, plain(Earliest, _BREAKS_NAMED), _feed_breaks)
+    yield Source(_FILTER, "orders", plain(Counts, (_MINE, _FILTERED)), _filter_feed(scope))
 
 
 def memories(scope: Scope) -> Iterator[Memory]:
@@ -49,7 +58,25 @@ def _feed(statistic: Counts, batch: Batch) -> None:
 
 
 def _feed_ledger(statistic: Counts, batch: Batch) -> None:
-    statistic.update_all(np.bincount(batch.derived[_LEDGER]["outcome"], minlength=len(_OUTCOMES)))
+    rows = batch.derived[_LEDGER]
+    outcomes = np.bincount(rows["outcome"], minlength=len(_OUTCOMES))
+    statistic.update_all(np.append(outcomes, np.count_nonzero(rows["position"])))
+
+
+def _feed_breaks(statistic: Earliest, batch: Batch) -> None:
+    rows = batch.derived[_BREAKS]
+    texts = zip(*(rows[name].tolist() for name in BREAK_TEXTS), strict=True)
+    statistic.update(zip(rows["eff"].tolist(), texts, strict=True))
+
+
+def _filter_feed(scope: Scope) -> Callable[[Counts, Batch], None]:
+    def feed(statistic: Counts, batch: Batch) -> None:
+        rows = batch.streams["orders"]
+        reports = rows["report"][np.isin(rows["fate"], FOLDED)].tolist()
+        mine = sum(map(scope.mine, reports))
+        statistic.update_all(np.array([mine, len(reports) - mine], np.int64))
+
+    return feed
 
 
 def _by_pane(view: WindowView, names: tuple[str, ...]) -> NDArray[np.int64]:
@@ -175,20 +202,28 @@ def version_mismatch_rate(scope: Scope) -> Series:
 def unknown_orders(scope: Scope) -> Series:
     """Orders whose first report is not their `new`. `n`: orders that began, or were first heard of.
 
-    `extra`: `found`, those whose `new` came after all; `forgotten`, open orders beyond `orders.open_limit` of
-    their symbol, whose later reports will be of unknown orders; `unmeasured`, orders that ended without their
-    `new` or their quantity being known: they are in no fill rate.
+    `extra`: `found`, those whose `new` came after all; `unmeasured`, orders that ended without their `new` or
+    their quantity being known: they are in no fill rate.
     """
 
+    yield (), _of_orders_begun("unknown", "found", "unmeasured")
+
+
+def forgotten_orders(scope: Scope) -> Series:
+    """Open orders that fell out of memory beyond `orders.open_limit` of their symbol: what is reported of
+    them later is of an unknown order. `n`: orders that began, or were first heard of."""
+    yield (), _of_orders_begun("forgotten")
+
+
+def _of_orders_begun(name: str, *beside: str) -> Value:
     def value(view: WindowView) -> Estimate:
         counts = counts_of(view, _KEY)
         # An order that was found is among both.
         if counts is None or (n := counts["new"] + counts["unknown"] - counts["found"]) <= 0:
             return nothing(view)
-        extra = _extra(counts, "found", "forgotten", "unmeasured")
-        return estimate(view, counts["unknown"], n, extra=extra)
+        return estimate(view, counts[name], n, extra=_extra(counts, *beside))
 
-    yield (), value
+    return value
 
 
 def execution_gaps(scope: Scope) -> Series:
@@ -205,21 +240,63 @@ def execution_gaps(scope: Scope) -> Series:
 def reconciliation_breaks(scope: Scope) -> Series:
     """`position` reports that contradict the position as booked, which was known.
 
-    `n`: rows folded, of all streams: where there are some, and no such report, there is no break. `extra`:
-    `reports` that came to the ledger, and among them `unknown_bust` (busts of executions that are not known
-    and do not repeat their terms), `invalid` (economics that cannot be counted) and `unreconciled` (busts and
-    corrections of executions that were not known, or known otherwise).
+    `n`: `position` reports that came to the ledger. Where rows of any stream came, and no such report, there
+    is no break: 0 of 0, and `ok`. `extra.breaks`: the first eight by time, symbol, account and `exec_id`,
+    each with these and what was `booked` and `reported`, as decimal text in units.
     """
 
     def value(view: WindowView) -> Estimate:
-        n = 0
-        for stream in scope.streams:
-            fates = counts_of(view, f"fates/{stream}")
-            n += fates.total(_FOLDED) if fates is not None else 0
+        streams = (counts_of(view, f"fates/{stream}") for stream in scope.streams)
+        if not any(fates is not None and fates.total(_FOLDED) for fates in streams):
+            return nothing(view)
+        counts, first = counts_of(view, _LEDGER), view.statistic(_BREAKS)
+        found = counts["reconciliation_break"] if counts is not None else 0
+        breaks = [dict(zip(BREAK_TEXTS, texts, strict=True)) for _, texts in first.rows] if first else []
+        return Estimate(
+            value=found,
+            n=counts[_POSITIONS] if counts is not None else 0,
+            status=Status.OK,
+            from_ns=view.from_ns,
+            to_ns=view.to_ns,
+            extra={"breaks": breaks} if breaks else {},
+        )
+
+    yield (), value
+
+
+def unreconciled_executions(scope: Scope) -> Series:
+    """Execution reports that the ledger could not bring together with what it knows.
+
+    `extra`, by what they are: `unknown_bust`, busts of executions that are not known and do not repeat their
+    terms; `unreconciled`, busts and corrections of executions that were not known, or known otherwise, which
+    count by the terms that they repeat; `conflict`, reports that repeat an `exec_id` with other economics, of
+    which nothing counts (a retransmission with equal ones is a plain duplicate); `invalid`, economics that
+    cannot be counted. `n`: reports that came to the ledger.
+    """
+
+    def value(view: WindowView) -> Estimate:
         counts = counts_of(view, _LEDGER)
         if counts is None:
-            return estimate(view, 0, n)
-        extra = {"reports": counts.total(_OUTCOMES), **_extra(counts, *_TROUBLES)}
-        return estimate(view, counts["reconciliation_break"], n, extra=extra)
+            return nothing(view)
+        return estimate(
+            view, counts.total(_TROUBLES), counts.total(_OUTCOMES), extra=_extra(counts, *_TROUBLES)
+        )
+
+    yield (), value
+
+
+def filtered_orders(scope: Scope) -> Series:
+    """Execution reports that `filter` leaves out: those of other strategies or accounts on a shared topic,
+    or all of them, where it is misspelt.
+
+    `extra.share`: of all. `n`: execution reports of the stream, duplicates apart.
+    """
+
+    def value(view: WindowView) -> Estimate:
+        counts = counts_of(view, _FILTER)
+        if counts is None or not (n := counts.total((_MINE, _FILTERED))):
+            return nothing(view)
+        left_out = counts[_FILTERED]
+        return estimate(view, left_out, n, extra={"share": left_out / n})
 
     yield (), value
