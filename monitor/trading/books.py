@@ -38,11 +38,12 @@ def book_key(role: str, fills: str) -> str:
 class BookView(msgspec.Struct, frozen=True, kw_only=True):
     """A book at an instant, money in 1e-18 by currency; equity = `cash` + `value`, exactly.
 
-    `value` sums quantity x mark over the open positions, `gross` its absolute amounts. `fees` paid and
-    `transfers` of capital are within `cash`. `traded`: |paid| of all trades that stand; `trips`: round trips
-    that ended, were won, were lost. `gap`: of a paper book, |its quantity - the real one| x mark over all
-    symbols. `oldest_mark_ns`: of the open positions. `complete` is False where an open position has no mark
-    or a position is unknown: then the sums leave something out.
+    `value` sums quantity x mark over the open positions, `gross` its absolute amounts. `fees` paid are within
+    `cash`. `transfers`: capital brought in, with what contradicting position reports changed. `traded`:
+    |paid| of all trades that stand; `trips`: round trips that ended, were won, were lost. `gap`: of a paper
+    book, |its quantity - the real one| x mark over all symbols. `oldest_mark_ns`: of the open positions.
+    `complete` is False where an open position has no mark or a position is unknown: then the sums leave
+    something out.
     """
 
     as_of_ns: int
@@ -70,7 +71,6 @@ class PositionView(msgspec.Struct, frozen=True):
     mark_ts_ns: int | None
 
 
-class Folded(NamedTuple):
 class Break(NamedTuple):
     """A position that a report contradicted: the report's place in the slice, lots as booked and reported."""
 
@@ -79,6 +79,7 @@ class Break(NamedTuple):
     reported: int
 
 
+class Folded(NamedTuple):
     """What a slice did: the outcome of each report, trades that counted (real ones first, then by book) and
     paper orders that ended, in order of time within a book; reported positions that contradicted the
     ledger."""
@@ -86,8 +87,8 @@ class Break(NamedTuple):
     applied: list[Applied]
     trades: list[Trade]
     ended: list[PaperOrder]
-
     breaks: list[Break]
+
 
 class BookRules(msgspec.Struct, frozen=True):
     """What `books` and `paper` of a deployment's configuration say; `targets` by role, else `Sign()`."""
@@ -139,13 +140,13 @@ class BookSet:
         predictions: Mapping[str, NDArray[np.float64]],
         volume: NDArray[np.float64] | None = None,
         reports: Sequence[tuple[Report, int]] = (),
-    ) -> Folded:
         repeats: Collection[int] = (),
+    ) -> Folded:
         """Fold a slice: n feature rows (columns (n,), `eff` = effective time, never falling; predictions by
         role and the volume that participation is capped by, NaN = none) and execution reports with their
         effective times, never falling; at equal times features come first. Any slicing gives the same books.
-        """
         `repeats`: places of reports whose id was folded before: they are held against that, and not folded.
+        """
         applied: list[Applied] = []
         trades: list[Trade] = []
         ended: list[PaperOrder] = []
@@ -163,9 +164,9 @@ class BookSet:
                 code = self._index[report.symbol]
                 fee = filled.fee if filled.fee_currency == self._instruments[code].currency else 0
                 trades.append(Trade(0, code, eff_ns, filled.lots, filled.paid, fee))
-            if outcome is Applied.APPLIED and report.kind in _FILLS:
             if outcome is Applied.RECONCILIATION_BREAK:
                 breaks.append(Break(place, booked, self.ledger.book.quantity(report.symbol)))
+            if outcome is Applied.APPLIED and report.kind in _FILLS:
                 confirming.append((report, eff_ns))
         fills: list[Fill] = []
         if confirming:
@@ -187,7 +188,13 @@ class BookSet:
         return dict(zip(self.names, held, strict=True))
 
     def at(self, as_of_ns: int) -> dict[str, BookView]:
-        """Every book at the accepted marks; the caller has folded exactly the rows before `as_of_ns`."""
+        """Every book at the accepted marks; the caller has folded exactly the rows before `as_of_ns`.
+
+        What position reports contradicted since the last instant is settled at these marks."""
+        for symbol in self.ledger.unsettled:
+            code = self._index[symbol]
+            if int(self.marks.ts[code]) != NO_MARK:
+                self.ledger.settle(symbol, int(self.marks.mark[code]))
         real = book_key(ACTIVE, REAL)
         known = bool(self._known[self._reported | (self.marks.ts != NO_MARK)].all())
         return {
@@ -261,13 +268,22 @@ class BookSet:
             value=_sorted(value),
             gross=_sorted(gross),
             fees=_sorted(book.fees),
-            transfers=_sorted(book.transfers),
+            transfers=_sorted(self._brought_in(book)),
             traded=_sorted(book.traded),
             trips=book.trips,
             gap={} if book is self.ledger.book else self._gap(book),
             oldest_mark_ns=oldest,
             complete=complete,
         )
+
+    def _brought_in(self, book: Book) -> Mapping[str, int]:
+        """Capital that came or went by transfers, and by positions that were stated otherwise than booked."""
+        if book is not self.ledger.book or not self.ledger.stated:
+            return book.transfers
+        total = dict(book.transfers)
+        for currency, amount in self.ledger.stated.items():
+            total[currency] = total.get(currency, 0) + amount
+        return total
 
     def _gap(self, book: Book) -> dict[str, int]:
         gap: dict[str, int] = {}

@@ -75,11 +75,18 @@ _COUNTED = (Applied.APPLIED, Applied.RECONCILIATION_BREAK, Applied.UNRECONCILED)
 
 class Standing(msgspec.Struct):
     """What the ledger knows about a symbol beside its position. `breaks`: position reports that contradicted
-    it; `unreconciled`: busts and corrections of executions that were not known, or were known otherwise."""
+    it; `unreconciled`: busts and corrections of executions that were not known, or were known otherwise.
+
+    `stated_lots`, `stated_cash`: what contradicting reports changed since `Ledger.settle`; `stated`: what all
+    before came to, in money at the marks of their time. It is neither profit nor loss.
+    """
 
     known: bool
     breaks: int = 0
     unreconciled: int = 0
+    stated_lots: int = 0
+    stated_cash: int = 0
+    stated: int = 0
 
 
 class _Stored(msgspec.Struct, array_like=True):
@@ -87,6 +94,7 @@ class _Stored(msgspec.Struct, array_like=True):
     known: bool
     breaks: int
     unreconciled: int
+    stated: tuple[str, str, str]
 
 
 class Ledger:
@@ -100,6 +108,9 @@ class Ledger:
         self._standing: dict[str, Standing] = {}
         self._executions: dict[str, Executions] = {}
         self._touched: set[str] = set()
+        self.stated: dict[str, int] = {}
+        """Per currency, what contradicting position reports brought in, at the marks of their time."""
+        self._unsettled: set[str] = set()
 
     def extend(self, instruments: Iterable[InstrumentUnits]) -> None:
         """Learn more instruments."""
@@ -192,17 +203,6 @@ class Ledger:
         executions.add(key, eff_ns, kept)
         return outcome, filled
 
-    def _undo(self, report: Report, terms: Execution | None, executions: Executions, eff_ns: int) -> Applied:
-        """Take away the old terms of the execution that `exec_ref_id` names.
-
-        The report's own account of them counts, since it holds however old the execution is and whichever
-        of a chain of corrections `exec_ref_id` means. Memory gives what it leaves out: all, or the fee of
-        the same terms, which does not count where they come later.
-        """
-        symbol, reference = report.symbol, report.exec_ref_id
-        key = execution_key(report.account, reference) if reference is not None else None
-        note = executions.get(key, eff_ns) if key is not None else None
-        kept = standing(note)
     def repeat(self, report: Report, eff_ns: int) -> Applied:
         """What a report that is known to repeat an id says: `DUPLICATE` or `CONFLICT`; changes nothing.
 
@@ -223,6 +223,17 @@ class Ledger:
                 terms = self._economics(report.symbol, report).encode()
         return Applied.DUPLICATE if terms == came_with(note) else Applied.CONFLICT
 
+    def _undo(self, report: Report, terms: Execution | None, executions: Executions, eff_ns: int) -> Applied:
+        """Take away the old terms of the execution that `exec_ref_id` names.
+
+        The report's own account of them counts, since it holds however old the execution is and whichever
+        of a chain of corrections `exec_ref_id` means. Memory gives what it leaves out: all, or the fee of
+        the same terms, which does not count where they come later.
+        """
+        symbol, reference = report.symbol, report.exec_ref_id
+        key = execution_key(report.account, reference) if reference is not None else None
+        note = executions.get(key, eff_ns) if key is not None else None
+        kept = standing(note)
         old, mark = kept, UNDONE
         if terms is not None and None not in (terms.side, terms.last_quantity, terms.last_price):
             old, mark = self._economics(symbol, terms), b""
@@ -253,7 +264,8 @@ class Ledger:
     def _position(self, report: Report) -> Applied:
         """A first report states quantity and average cost, and cash becomes what makes cash + cost unchanged
         (minus the cost, where nothing was booked before). A later one that agrees on the quantity changes
-        nothing; one that contradicts it is counted, and taken over at its average cost without any profit."""
+        nothing; one that contradicts it is counted, and taken over at its average cost. What that changes in
+        equity is neither profit nor loss (`settle`)."""
         symbol = report.symbol
         units = self._units[symbol]
         lots = units.lots(_given(report.quantity, "quantity"))
@@ -262,15 +274,37 @@ class Ledger:
             return Applied.APPLIED
         cost = units.money(lots, _given(report.price, "price")) if lots else 0
         outcome = Applied.RECONCILIATION_BREAK if standing.known else Applied.APPLIED
-        standing.breaks += standing.known
+        if standing.known:
+            line = self.book.line(symbol)
+            standing.breaks += 1
+            standing.stated_lots += lots - line.quantity
+            standing.stated_cash += line.cost - cost
+            self._unsettled.add(symbol)
         standing.known = True
         self.book.restate(symbol, lots, cost, units.currency)
         return outcome
 
+    @property
+    def unsettled(self) -> list[str]:
+        """Symbols with contradicting position reports that `settle` has not seen yet."""
+        return sorted(self._unsettled)
+
+    def settle(self, symbol: str, mark: int) -> None:
+        """Value at `mark` (half-ticks) what contradicting position reports changed in positions and cash: as
+        capital that came or went, so that a wrong or late statement makes no profit and no drawdown."""
+        standing, units = self._standing[symbol], self._units[symbol]
+        amount = units.value(standing.stated_lots, mark) + standing.stated_cash
+        standing.stated_lots = standing.stated_cash = 0
+        standing.stated += amount
+        self.stated[units.currency] = self.stated.get(units.currency, 0) + amount
+        self._unsettled.discard(symbol)
+        self.book.dirty.add(symbol)
+
     def _cash(self, report: Report) -> Applied:
         currency = report.currency or self._units[report.symbol].currency
         amount = money_of(_given(report.amount, "amount"))
-        self.book.receive(report.symbol, amount, currency, transfer=report.reason == TRANSFER)
+        transfer = (report.reason or "").strip().lower() == TRANSFER
+        self.book.receive(report.symbol, amount, currency, transfer=transfer)
         return Applied.APPLIED
 
     def _economics(self, symbol: str, terms: Execution) -> Economics:
@@ -301,7 +335,11 @@ class Ledger:
             standing = self.standing(symbol)
             found[f"ledger/{self.name}/{symbol}"] = msgspec.msgpack.encode(
                 _Stored(
-                    self.book.lines[symbol].encode(), standing.known, standing.breaks, standing.unreconciled
+                    self.book.lines[symbol].encode(),
+                    standing.known,
+                    standing.breaks,
+                    standing.unreconciled,
+                    (str(standing.stated_lots), str(standing.stated_cash), str(standing.stated)),
                 )
             )
         for symbol in sorted(self._touched if dirty_only else self._executions):
@@ -337,7 +375,7 @@ class Ledger:
                 if stored.line.version != VERSION:
                     raise StateError(f"{key} has version {stored.line.version}, this program reads {VERSION}")
                 lines[rest] = Position.decode(stored.line)
-                self._standing[rest] = Standing(stored.known, stored.breaks, stored.unreconciled)
+                self._take(rest, stored)
                 self._executions.setdefault(
                     rest, Executions(self._rules.exec_horizon_ns, self._rules.exec_limit)
                 )
@@ -347,6 +385,17 @@ class Ledger:
         self.book.put(lines)
         for symbol, number, raw in sorted(chunks):
             self._executions[symbol].restore(number, raw)
+
+    def _take(self, symbol: str, stored: _Stored) -> None:
+        lots, cash, settled = (int(text) for text in stored.stated)
+        self._standing[symbol] = Standing(
+            stored.known, stored.breaks, stored.unreconciled, lots, cash, settled
+        )
+        if lots or cash:
+            self._unsettled.add(symbol)
+        if settled:
+            currency = self._units[symbol].currency
+            self.stated[currency] = self.stated.get(currency, 0) + settled
 
 
 def _given(value: Decimal | None, name: str) -> Decimal:

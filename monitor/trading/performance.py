@@ -56,7 +56,8 @@ def bps_of(amount: int, capital: int) -> float:
 def bps_traded(gap: int, traded: int, traded_too: int, floor: int) -> float | None:
     """A difference D in basis points of what two books traded: 1e4 D / max((N_a + N_b) / 2, floor).
 
-    The mean of the two, so that neither can be near zero alone. None where it is 0. It hides a model that
+    The mean of the two, so that neither can be near zero alone. None where it is 0, and where busts took back
+    more than one of them traded. It hides a model that
     only trades more: read it beside the basis points of capital.
 
     >>> round(bps_traded(118, 4_900_000, 5_000_000, 100), 2)  # the first example of docs/trading.md
@@ -64,6 +65,8 @@ def bps_traded(gap: int, traded: int, traded_too: int, floor: int) -> float | No
     >>> round(bps_traded(-4_001, 5_000_000, 5_000_000, 100), 1)  # the second
     -8.0
     """
+    if traded < 0 or traded_too < 0:
+        return None
     base = max(traded + traded_too, 2 * floor)
     return gap * 2 * BPS / base if base > 0 else None
 
@@ -140,12 +143,13 @@ def effective_returns(n: int, lag1: float | None) -> float:
 
 def turnover(traded: int, gross: int, instants: int) -> float | None:
     """Traded notional over the average gross book, `gross` being the sum over `instants`: how often the book
-    was traded. A full swap, everything sold and as much bought, is 2. None where the book was empty.
+    was traded. A full swap, everything sold and as much bought, is 2. None where the book was empty, and
+    where busts took back more than was traded.
 
     >>> turnover(200, 300, 3)
     2.0
     """
-    return traded * instants / gross if gross > 0 else None
+    return traded * instants / gross if gross > 0 and traded >= 0 else None
 
 
 def relative_divergence(gap: int, incumbent: int, floor: int) -> float | None:

@@ -7,14 +7,17 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from engine_cases import MS, START, S
+from engine_cases import MS, START, House, S
 from window_of_rows import features, order, orders, scores, value, window
 
 from monitor.engine.measures import agreement, fills, latency
 from monitor.engine.measures import orders as of_orders
+from monitor.engine.scope import NO_ROWS, Batch
 from monitor.event_time.timing import Fate
 from monitor.stats.estimate import Status
+from monitor.trading.trades import Capped
 from monitor.wire.messages import Tags, Undoes
+from monitor.wire.table import Table
 
 FULL = Tags(
     model_version="v7",
@@ -331,3 +334,12 @@ def test_without_served_answers_parity_is_of_predictions_that_orders_say():
     assert (found.value, found.n, "selected" in found.extra) == (1.0, 1, False)
     silent = window(20 * S, came, orders(said), answers=scores([2, 2, 2]))
     assert value(silent, agreement.serving_parity).status is Status.INSUFFICIENT
+
+
+def test_paper_orders_that_caps_cut_are_counted_by_cap_and_role():
+    (source,) = [each for each in fills.sources(House().scope) if each.key == "capped_orders/shadow"]
+    counts = source.kind.empty(S)
+    capped = [0, Capped.EXPOSURE, Capped.EXPOSURE | Capped.PARTICIPATION, Capped.TURNOVER]
+    rows = Table({"book": np.array([2, 2, 2, 1]), "capped": np.array(capped, np.int8)})
+    source.feed(counts, Batch({}, NO_ROWS, {}, {source.takes: rows}))
+    assert [counts[name] for name in ("ended", "exposure", "turnover", "participation")] == [3, 2, 0, 1]

@@ -70,6 +70,8 @@ class ReferenceDesk:
         self.papers = {role: ReferencePaper(self.instruments, self.broker) for role in self.roles}
         self._instants: list[int] = []
         self._flows: dict[tuple[str, str], tuple[Amounts, Fraction]] = {}
+        self._contradicted: dict[str, tuple[Fraction, Fraction]] = {}
+        self._stated: Amounts = defaultdict(Fraction)
 
     def ask(self, instants: Iterable[int]) -> None:
         """Moments to keep; before any row."""
@@ -98,7 +100,15 @@ class ReferenceDesk:
     def order(self, at: int, report: ExecutionReport) -> None:
         """An execution report of the deployment at its effective time."""
         self.pass_to(at)
-        if self.real.apply(report, at) and report.kind in FILLS:
+        symbol, own = report.symbol, self.units[report.symbol].currency
+        breaks, held = self.real.breaks[symbol], self.real.lines[symbol].quantity
+        cash = self.real.cash[own]
+        counted = self.real.apply(report, at)
+        if self.real.breaks[symbol] > breaks:
+            lots, money = self._contradicted.get(symbol, (Fraction(0), Fraction(0)))
+            lots += self.real.lines[symbol].quantity - held
+            self._contradicted[symbol] = lots, money + self.real.cash[own] - cash
+        if counted and report.kind in FILLS:
             assert report.last_price is not None
             before = self.marks.marks[report.symbol].value
             self.marks.fill(report.symbol, Fraction(report.last_price))
@@ -128,6 +138,9 @@ class ReferenceDesk:
         return (self.marks.marks[symbol].value or Fraction(0)) * Fraction(self.units[symbol].multiplier)
 
     def _moment(self, at: int) -> Moment:
+        for symbol in [s for s in self._contradicted if self.marks.marks[s].value is not None]:
+            quantity, money = self._contradicted.pop(symbol)
+            self._stated[self.units[symbol].currency] += quantity * self.worth_of_one(symbol) + money
         traded = {symbol for book in self.books.values() for symbol in book.dealt}
         marks = {
             symbol: self.worth_of_one(symbol) * self.rate(units.currency)
@@ -141,7 +154,7 @@ class ReferenceDesk:
         net, gross = self._values(book)
         trips = [(line.ended, line.won, line.lost) for line in book.lines.values()]
         return Worth(
-            profit=self.dollars(book.cash) + self.dollars(net) - self.dollars(book.transfers),
+            profit=self.dollars(book.cash) + self.dollars(net) - self._brought_in(name, book),
             fees=self._flowed(name, "fees", book.fees),
             traded=self._flowed(name, "traded", book.traded),
             gross=self.dollars(gross),
@@ -149,6 +162,12 @@ class ReferenceDesk:
             trips=(sum(t[0] for t in trips), sum(t[1] for t in trips), sum(t[2] for t in trips)),
             held=book.positions,
         )
+
+    def _brought_in(self, name: str, book: ReferenceLedger | ReferencePaper) -> Fraction:
+        """Transfers, and what positions changed that were stated otherwise than booked, at the next instant."""
+        stated = self._stated if name == REAL else {}
+        amounts = {c: book.transfers.get(c, 0) + stated.get(c, 0) for c in {*book.transfers, *stated}}
+        return self._flowed(name, "transfers", {c: Fraction(amount) for c, amount in amounts.items()})
 
     def _values(self, book: ReferenceLedger | ReferencePaper) -> tuple[Amounts, Amounts]:
         """Positions at their marks, net and gross, by currency."""

@@ -72,7 +72,8 @@ class Stretch:
                 return Fraction(won, won + lost) if won + lost else None
             case "turnover":
                 gross = sum((worth.gross for worth in worths), Fraction(0))
-                return self.gain(book, "traded") * len(worths) / gross if gross else None
+                traded = self.gain(book, "traded")
+                return traded * len(worths) / gross if gross and traded >= 0 else None
             case "sharpe":
                 return self._ratio(list(self.returns(book).values()), annual=True)
         raise KeyError(name)
@@ -88,15 +89,15 @@ class Stretch:
             case "pnl_divergence_bps_capital" | "model_effect_bps_capital":
                 return gap * BPS / self.rules.capital
             case "pnl_divergence_bps_traded":
-                traded = (self.gain(paper, "traded") + self.gain(REAL, "traded")) / 2
-                return gap * BPS / max(traded, floor)
+                both = self.gain(paper, "traded"), self.gain(REAL, "traded")
+                return gap * BPS / max(sum(both) / 2, floor) if min(both) >= 0 else None
             case "pnl_divergence_z":
                 ours, theirs = self.returns(paper), self.returns(REAL)
                 return self._ratio([ours[at] - theirs[at] for at in ours], annual=False)
             case "pnl_divergence_relative":
                 returns, real = list(self.returns(REAL).values()), self.gain(REAL)
                 if (
-                    len(returns) < 2
+                    len(returns) < max(2, self.rules.min_returns)
                     or abs(real) < 3 * statistics.stdev(map(float, returns)) * len(returns) ** 0.5
                 ):
                     return None

@@ -210,6 +210,31 @@ def test_the_real_book_is_incomplete_until_every_symbol_seen_was_stated() -> Non
     assert not restored.at(START)[REAL].complete
 
 
+@pytest.mark.parametrize("restarted", [False, True])
+def test_a_position_stated_otherwise_is_neither_profit_nor_loss(*, restarted: bool) -> None:
+    books = BookSet(INSTRUMENTS, ROLES, RULES)
+    quote(books, 1, 0, 5000.0, fill("a", "2", "4990"))
+    ours = 2 * 10 * 50 * 10**18
+
+    def profit() -> int:
+        view = books.at(START)[REAL]
+        return view.equity("USD") - view.transfers.get("USD", 0)
+
+    assert profit() == ours
+    report_only(books, 5, report("position", "p", quantity="300", price="1"))
+    report_only(books, 6, report("position", "q", quantity="299", price="2"))
+    if restarted:
+        stored = {k: v for k, v in books.records(dirty_only=False).items() if v}
+        books = BookSet(INSTRUMENTS, ROLES, RULES)
+        books.restore(stored)
+    assert profit() == ours
+    quote(books, 1, 10, 5001.0)
+    assert profit() == ours + 299 * 50 * 10**18
+    report_only(books, 15, report("position", "r", quantity="0", price="0"))
+    assert profit() == ours + 299 * 50 * 10**18
+    assert books.positions()[REAL] == {}
+
+
 def test_a_fill_confirms_a_pending_mark_between_two_rows_of_a_slice() -> None:
     books = BookSet(INSTRUMENTS, ROLES, RULES)
     quote(books, 1, 0, 5000.0)

@@ -362,7 +362,8 @@ class Books:
             return encode(self.rates.marks[rest])
         if kind == "clock":
             return encode(self._clock.at)
-        return encode({str(pane): offsets for pane, offsets in sorted(self._covers.items())})
+        covers = sorted(self._covers.items())
+        return encode({str(pane): dict(sorted(offsets.items())) for pane, offsets in covers})
 
     def restore(self, records: Mapping[str, bytes]) -> None:
         """Go on from committed records; those of books that are no longer kept are left out.

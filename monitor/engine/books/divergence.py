@@ -66,7 +66,8 @@ def execution_effect(books: Books, labels: Labels, window: Window, at: int) -> E
 
 def pnl_divergence_bps_traded(books: Books, labels: Labels, window: Window, at: int) -> Estimate:
     """P&L divergence D in bps of the mean notional that the two books traded: 1e4 D / max((N_a + N_b) / 2,
-    `performance.floor_bps` of the capital). Insufficient where that is 0. `extra`: D and both notionals.
+    `performance.floor_bps` of the capital). Insufficient where that is 0, and where busts took back more than
+    a book traded in the window. `extra`: D and both notionals.
     """
     gap = _gap(books, paper_of(labels), REAL_BOOK, window)
     if gap is None:
@@ -113,7 +114,8 @@ def pnl_divergence_relative(books: Books, labels: Labels, window: Window, at: in
     """Gap of twins, the same model on paper and in fact: D / max(|dE_b|, `performance.floor_bps` of capital).
 
     b is the real book. Insufficient while |dE_b| < 3 s_b sqrt(n), s_b the standard deviation of its returns
-    over the `n` steps of the window: a P&L that is mere noise is no denominator. Two-sided. Not applicable
+    over the `n` steps of the window, and below `performance.min_returns` steps: a P&L that is mere noise is
+    no denominator. Two-sided. Not applicable
     without capital, and to a shadow whose model is not the active's: of two good but different models it
     trips in two windows out of three.
     """
@@ -132,7 +134,7 @@ def pnl_divergence_relative(books: Books, labels: Labels, window: Window, at: in
         "grid_s": "session" if daily else books.rules.grid_ns / 1e9,
     }
     value = None
-    if noise is not None and abs(profit) >= 3 * noise:
+    if noise is not None and returns.n >= books.rules.min_returns and abs(profit) >= 3 * noise:
         value = performance.relative_divergence(gap.value, profit, books.rules.floor)
     return _ratio(gap, value, returns.n, **extra)
 

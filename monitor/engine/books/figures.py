@@ -115,7 +115,7 @@ def turnover(books: Books, labels: Labels, window: Window, at: int) -> Estimate:
     """Notional traded in the window over the average gross book of its instants; a full swap is 2 (200 %).
 
     `n`: sound instants. `extra`: the notional, and that per hour of the window. Insufficient where the book
-    was empty throughout.
+    was empty throughout, and where busts took back more than was traded in the window.
     """
     reading = books.reading(book_of(labels), window)
     if reading is None:

@@ -10,15 +10,17 @@ import numpy as np
 from msgspec.structs import replace
 from numpy.typing import NDArray
 
-from monitor.engine.family import Series, Value, estimate, nothing, sorted_labels
+from monitor.engine.family import Series, Value, counts_of, estimate, nothing, sorted_labels
 from monitor.engine.memories.order_flow import ENDED_ORDERS, FILL_COSTS
 from monitor.engine.rings import WindowView
 from monitor.engine.scope import Batch, Scope, Source, plain
+from monitor.stats.counts import Counts
 from monitor.stats.estimate import Estimate, Status
 from monitor.stats.exact_sums import ExactSums
 from monitor.stats.intervals import scatter, wilson
 from monitor.stats.weighted_mean import WEIGHTED, weighted_mean, weighted_rows
 from monitor.trading.names import OTHER
+from monitor.trading.trades import Capped
 
 REAL, PAPER = "real", "paper"
 
@@ -26,6 +28,7 @@ PAPER_ORDERS, ACTIVE_PAPER = "paper_orders", 1
 """Derived rows of paper orders that ended (`TaskBooks.derived`), and the number of the active's book."""
 
 _SLIPPAGE, _FEE = "slippage", "fees"
+_CAPS = tuple(flag.name.lower() for flag in Capped if flag.name)
 _ENDED = ("orders", "whole", "ordered", "filled", "ordered_squared")
 _PARTS = ("delay", "spread")
 _COSTS = (*WEIGHTED[1:], *_PARTS)
@@ -39,6 +42,10 @@ def sources(scope: Scope) -> Iterator[Source]:
         yield Source(_key(REAL, name), ENDED_ORDERS, plain(ExactSums, _ENDED), _feed_ended(place))
     paper = _key(PAPER, _paper_type(scope))
     yield Source(paper, PAPER_ORDERS, plain(ExactSums, _ENDED), _feed_paper)
+    for number, role in enumerate(scope.roles, 1):
+        yield Source(
+            f"capped_orders/{role}", PAPER_ORDERS, plain(Counts, ("ended", *_CAPS)), _feed_capped(number)
+        )
     yield Source(_SLIPPAGE, FILL_COSTS, plain(ExactSums, _COSTS), _feed_costs)
     yield Source(_FEE, FILL_COSTS, plain(ExactSums, _FEES), _feed_fees)
 
@@ -68,6 +75,15 @@ def _feed_paper(statistic: ExactSums, batch: Batch) -> None:
     mine = np.flatnonzero(rows["book"] == ACTIVE_PAPER)
     ordered, filled = rows["ordered"][mine], rows["filled"][mine]
     statistic.update(_ended_rows(np.ones(len(mine)), ordered, filled, filled >= ordered))
+
+
+def _feed_capped(book: int) -> Callable[[Counts, Batch], None]:
+    def feed(statistic: Counts, batch: Batch) -> None:
+        rows = batch.derived[PAPER_ORDERS]
+        capped = rows["capped"][rows["book"] == book]
+        statistic.update_all(np.array([len(capped), *(np.count_nonzero(capped & flag) for flag in Capped)]))
+
+    return feed
 
 
 def _ended_rows(
@@ -158,6 +174,22 @@ def fill_rate(scope: Scope) -> Series:
                 )
 
             yield sorted_labels(("fills", fills), ("order_type", name)), value
+
+
+def capped_orders(scope: Scope) -> Series:
+    """Paper orders that ended in the window with less than they asked for, by role and cap.
+
+    `exposure`: `paper.max_exposure`, `turnover`: `paper.max_turnover`, `participation`: the share of a volume
+    that a quote gave. An order may meet several. `n`: paper orders that ended; insufficient without any.
+    """
+    for role in scope.roles:
+        for cap in _CAPS:
+
+            def value(view: WindowView, key: str = f"capped_orders/{role}", cap: str = cap) -> Estimate:
+                counts = counts_of(view, key)
+                return nothing(view) if counts is None else estimate(view, counts[cap], counts["ended"])
+
+            yield sorted_labels(("reason", cap), ("role", role)), value
 
 
 def fill_rate_mismatch(scope: Scope) -> Series:

@@ -295,6 +295,8 @@ def _error_harm(scope: Scope, shadow: str) -> Harm:
 
 error_e_value = _evidence("errors", _error_harm, _e_value)
 error_e_detector = _evidence("errors", _error_harm, _detector)
+
+
 def _pnl_harm(scope: Scope, shadow: str) -> Harm | None:
     return scope.sequences.pnl
 
