@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
@@ -12,6 +13,7 @@ from rich.table import Table
 
 from monitor.cli.configuration import BAD_CONFIGURATION, examine_configuration, known_metrics, show_problems
 from monitor.daemon.group import Group
+from monitor.daemon.money_scope import doubts, money_sentences
 from monitor.daemon.paper_scope import paper_problems
 from monitor.daemon.references import never_judged, unfit
 from monitor.daemon.sequence_scope import sequence_problems
@@ -227,8 +229,13 @@ def _summary(
     table.add_row("windows", ", ".join(format_duration(w) for w in deployment.windows_ns))
     for about, sentence in sentences(settings, deployment, models["active"].manifest):
         table.add_row(about, sentence)
+    now_ns = time.time_ns()
+    for about, sentence in money_sentences(settings, deployment, now_ns):
+        table.add_row(about, sentence)
     for rule in deployment.policy.rules:
         table.add_row(f"rule {rule.id}", _sentence(rule))
+    for sentence in doubts(deployment, now_ns):
+        table.add_row("warning", sentence)
     if reference is not None:
         for sentence in never_judged(reference, deployment):
             table.add_row("warning", sentence)

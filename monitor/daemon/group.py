@@ -16,8 +16,9 @@ import orjson
 
 from monitor.daemon.deployed import Deployed
 from monitor.daemon.markout_scope import markout_rules_of
+from monitor.daemon.money_scope import money_problems
 from monitor.daemon.order_scope import built_in_rules, order_rules_of
-from monitor.daemon.paper_scope import paper_problems
+from monitor.daemon.paper_scope import paper_problems, volume_problem
 from monitor.daemon.policy_scope import policy_of, policy_problems
 from monitor.daemon.references import unfit
 from monitor.daemon.sequence_scope import sequence_problems, sequence_rules_of
@@ -169,9 +170,6 @@ class Group:
                 if kinds.setdefault(name, distribution.kind) != distribution.kind:
                     message = f"feature {name!r} is {distribution.kind}, in another reference {kinds[name]}."
                     self._wrong(f"deployments.{deployment}.reference", message, "Make both from one schema.")
-        for section in self.settings.deployments.values():
-            if section.paper.participation is not None:
-                names.setdefault(section.paper.participation.volume)
         schemas: dict[int, tuple[str, ...]] = {}
         for path in self.settings.feature_schemas:
             try:
@@ -183,6 +181,15 @@ class Group:
         for models in self._models.values():
             for model in models.values():
                 schemas.setdefault(model.manifest.feature_crc32, model.features)
+        known = {*names, *chain.from_iterable(schemas.values())}
+        whole = not self._problems
+        for deployment, section in self.settings.deployments.items():
+            # Of what cannot be read nobody knows what it holds.
+            if whole and (problem := volume_problem(section.paper, known)) is not None:
+                key, message, remedy = problem
+                self._wrong(f"deployments.{deployment}.{key}", message, remedy)
+            elif section.paper.participation is not None:
+                names.setdefault(section.paper.participation.volume)
         categorical = frozenset(name for name, kind in kinds.items() if kind == "categorical")
         return FeatureSpace(tuple(names), schemas, categorical)
 
@@ -216,6 +223,7 @@ class Group:
             sequence_problems(deployment.sequences, rules, *evidence),
             skill_problems(deployment.labels, models["active"].manifest),
             paper_problems(deployment.paper, artifacts, reference),
+            money_problems(rules, artifacts, deployment.paper, deployment.orders),
         )
         for key, message, remedy in chain.from_iterable(problems):
             self._wrong(f"deployments.{name}.{key}", message, remedy)

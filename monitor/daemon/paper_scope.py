@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from decimal import Decimal
+from difflib import get_close_matches
 from fractions import Fraction
 
 from monitor.settings.paper import QUANTILE, PaperSettings
@@ -80,6 +81,21 @@ def paper_problems(
         elif None in _bounds(paper, known):
             message = f"it lies in an end bin of the predictions of `{role}` in the reference."
             yield "paper.quantile", message, "Write one nearer to 0.5."
+
+
+def volume_problem(paper: PaperSettings, known: Collection[str]) -> tuple[str, str, str] | None:
+    """Key, message and remedy where the volume that caps participation is none of the features that are
+    `known`: nothing would ever fill."""
+    if paper.participation is None or paper.participation.volume in known:
+        return None
+    volume = paper.participation.volume
+    near = get_close_matches(volume, sorted(known), n=1)
+    meant = f"Did you mean `{near[0]}`? " if near else ""
+    return (
+        "paper.participation.volume",
+        f"{volume!r} is a feature of no model, reference or schema: nothing would fill.",
+        f"{meant}A feature that no model takes is known by a file under feature_schemas.",
+    )
 
 
 def _bounds(paper: PaperSettings, predictions: Distribution) -> tuple[float | None, float | None]:

@@ -83,7 +83,7 @@ class Calendar:
         special: Mapping[int, Hours | None] | None = None,
     ) -> None:
         self.hours = hours
-        self._zone, self._weekdays, self._special = zone, frozenset(weekdays), dict(special or {})
+        self.zone, self._weekdays, self._special = zone, frozenset(weekdays), dict(special or {})
         if not self._weekdays:
             raise ValueError("no day of the week has a session")
         if hours.length_ns > DAY_NS:
@@ -203,11 +203,11 @@ class Calendar:
 
     def _offset(self, wall_s: int, fold: int) -> int:
         """Seconds ahead of UTC when the wall shows that time, first (0) or again (1)."""
-        shown = (_EPOCH + timedelta(seconds=wall_s)).replace(tzinfo=self._zone, fold=fold)
+        shown = (_EPOCH + timedelta(seconds=wall_s)).replace(tzinfo=self.zone, fold=fold)
         return _seconds(shown)
 
     def _offset_at(self, utc_s: int) -> int:
-        return _seconds((_EPOCH + timedelta(seconds=utc_s)).replace(tzinfo=UTC).astimezone(self._zone))
+        return _seconds((_EPOCH + timedelta(seconds=utc_s)).replace(tzinfo=UTC).astimezone(self.zone))
 
     def _check(self, hours: Hours, what: str) -> None:
         if hours.length_ns <= 0:

@@ -9,6 +9,7 @@ from typing import Any
 import kinds_of_output
 import numpy as np
 import pytest
+import yaml
 from command_cases import call
 from kinds_of_output import HORIZON_NS
 from models.model_builders import linear, write_artifact
@@ -66,9 +67,41 @@ def test_quantiles_need_a_reference(tmp_path):
 def test_a_broker_that_the_reference_serves_is_fine_and_decodes_the_volume_that_no_model_takes(tmp_path):
     paper = {**QUANTILES, "participation": {"share": "0.1", "volume": "volume"}}
     path = write(tmp_path, paper, ("active", "shadow"))
+    refuse_volume = refused(path)
+    assert "'volume' is a feature of no model, reference or schema: nothing would fill." in refuse_volume
+    assert "under feature_schemas" in refuse_volume
+    (tmp_path / "schema.json").write_text('[["x", "float64"], ["volume", "float64"]]')
+    config = yaml.safe_load(path.read_text()) | {"feature_schemas": ["schema.json"]}
+    path.write_text(yaml.safe_dump(config))
     result = call(check, path)
     assert result.exit_code == 0, result.output
     group = Group(load_configuration(path), path)
     [deployed] = group.deployments.values()
     assert deployed.volume is not None
     assert group.space.names[deployed.volume] == "volume"
+
+
+def test_a_volume_that_is_misspelt_is_refused_with_the_feature_that_is_meant(tmp_path):
+    path = write(tmp_path, {"quantity": "1", "participation": {"share": "0.1", "volume": "volum"}})
+    (tmp_path / "schema.json").write_text('[["x", "float64"], ["volume", "float64"]]')
+    config = yaml.safe_load(path.read_text()) | {"feature_schemas": ["schema.json"]}
+    path.write_text(yaml.safe_dump(config))
+    assert "Did you mean `volume`?" in refused(path)
+
+
+def test_check_tells_broker_sessions_markouts_and_benchmark_and_doubts_rules_that_are_never_judged(tmp_path):
+    sharpe = {"id": "s", "subject": "deployment", "metric": "sharpe", "window": "5m", "below": 1,
+              "labels": {"role": "active", "fills": "real"}, "action": "alert"}  # fmt: skip
+    path = kinds_of_output.write(tmp_path, "return", rules=[sharpe])
+    result = call(check, path, COLUMNS="300")
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.output.split())
+    for part in (
+        "target the sign of the prediction x 1; market orders from 50ms on, slippage 0 bps",
+        "fee 0.15 bps; no caps",
+        "mids 1s, 5s, 30s, 5m after trades",
+        "(UTC)",
+        "none, for want of capital",
+        "rule s: sharpe over 5m has no value: it holds 5 steps of 1m",
+    ):
+        assert part in said

@@ -212,8 +212,11 @@ def write(directory: Path, desk: Desk, broker: Broker) -> None:
         "windows": ["2s", "5s"],
         "performance": {"grid": f"{RULES.grid_ns}ns", "min_returns": RULES.min_returns},
     }
+    schema = json.dumps([[column, "float64"] for column in ("volume", *(c for c, _ in MODELS.values()))])
+    (directory / "features.json").write_text(schema)
     config = {
         "version": 1,
+        "feature_schemas": ["features.json"],
         "transport": {"kind": "memory", "group": "books"},
         "event_time": {"allowed_lateness": f"{LATENESS_NS}ns", "dedupe_window": f"{DEDUPE_NS}ns"},
         "instruments": {
