@@ -84,7 +84,7 @@ def pytest_runtest_makereport(
 
 def pytest_sessionfinish(session: pytest.Session) -> None:
     config = session.config
-    if not config.getoption("--proof") or hasattr(config, "workerinput"):
+    if not config.getoption("--proof") or config.option.collectonly or hasattr(config, "workerinput"):
         return
     write(config.stash[_PASSED], [item.nodeid for item in session.items])
 
