@@ -90,11 +90,10 @@ def test_ten_thousand_symbols_make_no_series_that_ten_do_not_make(small, desk):
         {key: number for key, number in series(fresh(each)).items() if "cross_section" not in key[0]}
         for each in (small, desk)
     )
-    # Within a symbol that has one event nothing can be ranked, stand still, or be sold again.
-    names = {
-        f"shadow_monitor_{name}"
-        for name in ("rank_correlation", "kendall_tau", "frozen_rate_ratio", "win_rate_ratio")
-    }
+    # Within a symbol that has one event nothing can be ranked, stand still, or be traded.
+    ranked = ("rank_correlation", "kendall_tau", "frozen_rate_ratio")
+    traded = ("win_rate_ratio", "turnover_ratio", "fill_rate_ratio", "markout_ratio", "capped_orders")
+    names = {f"shadow_monitor_{name}" for name in (*ranked, *traded)}
     within = {key for key in few if key[0] in names}
     within |= {k for k in few if k[0] == "shadow_monitor_rule_value" and ("rule", "agrees") in k[1]}
     assert many.keys() - few.keys() == set()
