@@ -64,3 +64,38 @@ def test_time_and_closes_count_over_the_night(days: Path) -> None:
     assert 79 <= after <= 83
     assert daily == ("closes", "firing", 120)
     assert replayed(days, "other", "--batch-size", "97", "--tasks", "3") == written
+
+
+def test_a_position_that_contradicts_the_ledger_is_said_at_night(days: Path, tmp_path: Path) -> None:
+    for kept in ("config.yaml", "models", "reference.json", "features.jsonl"):
+        (tmp_path / kept).symlink_to(days / kept)
+    orders = (days / "orders.jsonl").read_bytes()
+    first, *_ = (json.loads(line) for line in orders.splitlines())
+    hours = [4, 5, 6]
+    said = [
+        {
+            "order_id": "",
+            "exec_id": f"night-{hour}",
+            "ts_ns": START_NS + hour * 3_600 * SECOND_NS,
+            "kind": "position",
+            "quantity": quantity,
+            "price": first.get("last_price", "100"),
+            **{name: first[name] for name in ("symbol", "account", "strategy") if name in first},
+        }
+        for hour, quantity in zip(hours, ("0.5", "0.5", "-2"), strict=True)
+    ]
+    lines = [*(json.loads(line) for line in orders.splitlines()), *said]
+    lines.sort(key=lambda each: each["ts_ns"])
+    (tmp_path / "orders.jsonl").write_text("".join(json.dumps(each) + "\n" for each in lines))
+    written = replayed(tmp_path)
+    events = [json.loads(line) for line in written["events.jsonl"].splitlines()]
+    alerts = [
+        (datetime.fromisoformat(event["time"]).timestamp() - START_NS / SECOND_NS, event["data"])
+        for event in events
+        if event["data"]["rule"] == "reconciliation-break"
+    ]
+    assert [data["phase"] for _, data in alerts] == ["firing", "resolved"] * 2
+    firing = [(at, data) for at, data in alerts if data["phase"] == "firing"]
+    assert [round(at / 3_600, 2) for at, _ in firing] == [4, 6]
+    assert "held 0.5, the position report says -2; taken over." in firing[1][1]["reason"]
+    assert replayed(tmp_path, "other", "--batch-size", "97", "--tasks", "3") == written
