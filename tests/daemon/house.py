@@ -86,6 +86,7 @@ def configuration(directory: Path, **changes: Any) -> dict[str, Any]:
                 "windows": ["2s", "6s"],
                 "samples": {"rank_k": 200},
                 "skill": {"horizons": ["1s"]},
+                "markouts": {"horizons": ["1s"]},
                 "sequences": {"block": "1s", "error": {"bound": 0.2}, "loss": {"bound": 4}},
                 "grids": {"evaluation_interval": "500ms", "tick": "100ms", "task_deadline": "1200ms"},
                 "policy": {"name": "fast", "rules": [dict(r) for r in RULES]},
