@@ -17,7 +17,7 @@ from monitor.engine.measures.sequences import CHANGES
 from monitor.engine.panes import pane_length
 from monitor.engine.rows import Scores, ScoreStatus
 from monitor.engine.scope import Scope, Source
-from monitor.engine.sequence_rules import SequenceRules
+from monitor.engine.sequence_rules import Harm, SequenceRules
 from monitor.engine.skill_rules import Forward, LabelJoin
 from monitor.event_time.timing import Fate
 from monitor.settings.deployment import LabelSettings, MarkoutSettings, SkillSettings
@@ -99,6 +99,7 @@ class BusyDesk(House):
                 block_ns=10 * MINUTE,
                 pane_ns=max(MINUTE, pane_length(min(self.windows_ns))),
                 loss_bound=1.0,
+                pnl=Harm(1.0),
                 changes=frozenset(CHANGES),
             ),
         )
