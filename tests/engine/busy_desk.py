@@ -17,10 +17,11 @@ from monitor.engine.measures.sequences import CHANGES
 from monitor.engine.panes import pane_length
 from monitor.engine.rows import Scores, ScoreStatus
 from monitor.engine.scope import Scope, Source
-from monitor.engine.sequence_rules import Harm, SequenceRules
+from monitor.engine.sequence_rules import SequenceRules
 from monitor.engine.skill_rules import Forward, LabelJoin
 from monitor.event_time.timing import Fate
 from monitor.settings.deployment import LabelSettings, MarkoutSettings, SkillSettings
+from monitor.stats.betting import Harm
 from monitor.stats.reference import Reference, build_reference, freeze
 from monitor.trading.units import InstrumentUnits
 from monitor.wire.keys import combine, hash64_many
