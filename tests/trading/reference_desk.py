@@ -164,7 +164,7 @@ class ReferenceDesk:
         )
 
     def _brought_in(self, name: str, book: ReferenceLedger | ReferencePaper) -> Fraction:
-        """Transfers, and what positions changed that were stated otherwise than booked, at the next instant."""
+        """Transfers, and what contradicting positions changed, as of the next instant."""
         stated = self._stated if name == REAL else {}
         amounts = {c: book.transfers.get(c, 0) + stated.get(c, 0) for c in {*book.transfers, *stated}}
         return self._flowed(name, "transfers", {c: Fraction(amount) for c, amount in amounts.items()})
