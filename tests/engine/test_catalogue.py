@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from engine_cases import FEATURES, MARKOUTS, MS, REFERENCE, START, House, S, made_up, rule, told
@@ -235,3 +237,17 @@ def test_the_digest_of_panes_changes_with_all_that_their_bytes_hang_on():
 )
 def test_seconds_are_plain_decimal_text(ns, text):
     assert seconds_text(ns) == text
+
+
+def test_differences_of_a_model_that_answers_nothing_are_unknown_and_name_it():
+    rows = made_up(21, n=3000)
+    spoken = {value.name: value.estimate for value in told(HOUSE, rows, END).values if value.window == 10 * S}
+    assert spoken["model_effect"].status is Status.OK
+    scores = rows.scores["shadow"]
+    none = np.full(len(scores.value), np.nan), np.full(len(scores.status), ScoreStatus.INCOMPLETE, np.int8)
+    rows.scores["shadow"] = replace(scores, value=none[0], status=none[1])
+    found = {value.name: value.estimate for value in told(HOUSE, rows, END).values if value.window == 10 * S}
+    for name in ("model_effect", "pnl_divergence"):
+        assert (found[name].status, found[name].value) == (Status.UNKNOWN, None)
+        assert found[name].extra["silent"] == ["shadow"]
+    assert found["execution_effect"] == spoken["execution_effect"]

@@ -129,6 +129,8 @@ class Books:
     def cover(self, start: int, end: int, offsets: Offsets) -> None:
         """Rows of the finest pane `[start, end)` so far; before the instant at which they are taken."""
         clock = self._clock
+        if not offsets:
+            return
         if clock.at is None or start >= clock.slot(clock.at):
             cover(self._covers.setdefault(start, {}), offsets)
             self._dirty.add("cover/open")

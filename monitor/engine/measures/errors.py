@@ -27,7 +27,9 @@ from monitor.wire.dead_letters import REASONS
 from monitor.wire.table import NO_TIME
 
 FATES = tuple(f.name.lower() for f in Fate if f not in (Fate.ON_TIME, Fate.REJECTED))
-ANSWERS = (*(s.name.lower() for s in ScoreStatus), "unmeasured")
+ROWS = tuple(s.name.lower() for s in ScoreStatus)
+"""What became of feature rows, each counted once."""
+ANSWERS = (*ROWS, "unmeasured")
 FAILED_ANSWERS = ("error", "timeout", "non_finite", "wrong_shape")
 SERVED_OK, SERVED_FAILED = 1, 2
 JOINS = tuple(outcome.name.lower() for outcome in Outcome)
