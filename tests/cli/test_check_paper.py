@@ -8,16 +8,14 @@ from typing import Any
 
 import kinds_of_output
 import numpy as np
-import pytest
 import yaml
-from command_cases import call
+from command_cases import call, refused
 from kinds_of_output import HORIZON_NS
 from models.model_builders import linear, write_artifact
 
 from monitor.cli.check import check
 from monitor.cli.configuration import load_configuration
 from monitor.daemon.group import Group
-from monitor.errors import ConfigError
 from monitor.models.artifact import load_artifact
 from monitor.stats.reference import build_reference
 
@@ -33,19 +31,6 @@ def write(directory: Path, paper: dict[str, Any], roles: tuple[str, ...] = ()) -
     known = {load_artifact(directory / role / "artifact").sha256: ROWS for role in roles}
     (directory / "reference.json").write_bytes(build_reference({"x": ROWS}, known).to_bytes())
     return path
-
-
-def refused(path: Path) -> str:
-    """What both say."""
-    result = call(check, path, COLUMNS="300")
-    assert result.exit_code == 2, result.output
-    with pytest.raises(ConfigError) as failed:
-        Group(load_configuration(path), path)
-    said = " ".join(result.output.split())
-    for problem in failed.value.problems:
-        assert problem.message in said
-        assert problem.remedy in said
-    return said
 
 
 def test_quantiles_of_a_model_that_the_reference_never_saw_are_refused(tmp_path):

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import kinds_of_output
 import pytest
-from command_cases import call
+from command_cases import call, refused
 
 from monitor.cli.check import check
 from monitor.cli.configuration import load_configuration
@@ -25,19 +24,6 @@ def rule(metric: str, **more: Any) -> dict[str, Any]:
         "action": "alert",
     }
     return about | more
-
-
-def refused(path: Path) -> str:
-    """What `check` and a start both say."""
-    result = call(check, path, COLUMNS="300")
-    assert result.exit_code == 2, result.output
-    with pytest.raises(ConfigError) as failed:
-        Group(load_configuration(path), path)
-    said = " ".join(result.output.split())
-    for problem in failed.value.problems:
-        assert problem.message in said
-        assert problem.remedy in said
-    return said
 
 
 def test_a_metric_on_labels_needs_a_topic_of_them(tmp_path):
