@@ -22,15 +22,16 @@ class ParticipationSettings(Section):
     share: Exact = Field(gt=0, le=1)
     volume: Name
     """The feature that holds it, in units of quantity, as of the quote: where it is missing, not finite or
-    not positive nothing fills."""
+    too small for a lot nothing fills."""
 
 
 class PaperSettings(Section):
-    """Targets, orders, fills and costs of paper books.
+    """Targets, orders, fills and costs of paper books; the rules to the letter: docs/paper-broker.md.
 
-    A prediction wants a position, its target; one that differs from what is held, or was last ordered, is a
-    decision. Predictions that are probabilities want nothing at 0.5, all others at 0. Each paper order is
-    marketable: from `latency` on it fills at bid or ask of the first quote that is fit to be a mark.
+    A prediction wants a position, its target; one that differs from that of the working order, or without
+    one from what is held, is a decision. Predictions that are probabilities want nothing at 0.5, all others
+    at 0; those of `quantile` between its quantiles. Each paper order is marketable: from `latency` on it
+    fills at bid or ask of the first quote that renews the mark.
     """
 
     target: Literal["sign", "linear", "quantile"] = "sign"
@@ -45,7 +46,8 @@ class PaperSettings(Section):
     """Of `quantile`; 0.8."""
     quantity: Exact = Field(default=Decimal(1), gt=0)
     holding_ns: Duration = Field(default=SECOND, alias="holding")
-    """From an order's first fill to the next decision."""
+    """From an order's first quote that it may trade on to the next decision: from its first fill, but where
+    caps leave nothing to fill."""
     latency_ns: Duration = Field(default=50 * MILLISECOND, alias="latency")
     """From a decision to the market; until then an order cannot be replaced."""
     half_spread_bps: Exact = Field(default=Decimal(0), ge=0, lt=BPS)
@@ -57,8 +59,8 @@ class PaperSettings(Section):
     """Without it orders fill whole. With it the rest of an order waits for later quotes, until a newer
     decision ends it."""
     max_exposure: Exact | None = Field(default=None, gt=0)
-    """The most that |position| x mid may be after a fill, of a symbol, in its currency. It never forces a
-    trade."""
+    """Of |position| x mid of a symbol, in its currency: no fill raises it beyond this. Reductions pass, and
+    none is forced."""
     max_turnover: Exact | None = Field(default=None, gt=0)
     """The most that a symbol trades at quoted prices, in its currency, in one hour of the UTC clock."""
     order_type: Name = "market"

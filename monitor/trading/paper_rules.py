@@ -23,16 +23,17 @@ Rate = tuple[int, int]
 class PaperRules(msgspec.Struct, frozen=True):
     """The same for every role.
 
-    `quantity`: of a full target. `holding_ns`: from an order's first quote that it may trade on to the next
-    decision; `latency_ns`: from a decision to the market.
+    `quantity`: of a full target. `holding_ns`: from an order's first quote that it may trade on (its first
+    fill, but where caps leave nothing to fill) to the next decision; `latency_ns`: from a decision to the
+    market.
 
     A row with bid and ask fills at them, one with a price alone at the price +- `half_spread_bps`. That and
     then `slippage_bps` of the money paid, and `fee_bps` of the result, are rounded against the book.
 
     `share`: of the volume shown with a quote, the most that a fill takes; None: whole orders fill.
-    `max_exposure`: of |position| x mid, in the instrument's currency: nothing that would pass it is bought or
-    sold; a position that the market carried beyond it is left alone. `max_turnover`: of the money traded at
-    quoted prices in one hour of event time by the UTC clock, reductions too.
+    `max_exposure`: of |position| x mid, in the instrument's currency: no fill raises it beyond that;
+    reductions pass, and a position that the market carried beyond it is left alone. `max_turnover`: of the
+    money traded at quoted prices in one hour of event time by the UTC clock, reductions too.
     """
 
     quantity: Decimal
