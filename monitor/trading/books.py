@@ -27,7 +27,10 @@ ACTIVE = "active"
 REAL = "real"
 PAPER = "paper"
 
-_FILLS = (Kind.FILL, Kind.PARTIAL_FILL)
+# Looking up a member of an enumeration takes its time, and every report passes here.
+_APPLIED, _BREAK = Applied.APPLIED, Applied.RECONCILIATION_BREAK
+_FILLS = (Kind.FILL.value, Kind.PARTIAL_FILL.value)
+_POSITION = Kind.POSITION.value
 
 
 def book_key(role: str, fills: str) -> str:
@@ -139,34 +142,35 @@ class BookSet:
         price: NDArray[np.float64],
         predictions: Mapping[str, NDArray[np.float64]],
         volume: NDArray[np.float64] | None = None,
-        reports: Sequence[tuple[Report, int]] = (),
+        reports: Sequence[tuple[Report, int, int]] = (),
         repeats: Collection[int] = (),
     ) -> Folded:
         """Fold a slice: n feature rows (columns (n,), `eff` = effective time, never falling; predictions by
-        role and the volume that participation is capped by, NaN = none) and execution reports with their
-        effective times, never falling; at equal times features come first. Any slicing gives the same books.
-        `repeats`: places of reports whose id was folded before: they are held against that, and not folded.
+        role and the volume that participation is capped by, NaN = none) and execution reports, each with its
+        effective time, never falling, and its execution key; at equal times features come first. Any slicing
+        gives the same books. `repeats`: places of reports whose id was folded before: they are held against
+        that, and not folded.
         """
         applied: list[Applied] = []
         trades: list[Trade] = []
         ended: list[PaperOrder] = []
         confirming: list[tuple[Report, int]] = []
         breaks: list[Break] = []
-        for place, (report, eff_ns) in enumerate(reports):
+        for place, (report, eff_ns, key) in enumerate(reports):
             if place in repeats:
-                applied.append(self.ledger.repeat(report, eff_ns))
+                applied.append(self.ledger.repeat(report, eff_ns, key))
                 continue
-            booked = self.ledger.book.quantity(report.symbol) if report.kind == Kind.POSITION else 0
-            outcome, filled = self.ledger.apply(report, eff_ns)
+            booked = self.ledger.book.quantity(report.symbol) if report.kind == _POSITION else 0
+            outcome, filled = self.ledger.apply(report, eff_ns, key)
             applied.append(outcome)
             self._note_standing(report.symbol)
             if filled is not None:
                 code = self._index[report.symbol]
                 fee = filled.fee if filled.fee_currency == self._instruments[code].currency else 0
                 trades.append(Trade(0, code, eff_ns, filled.lots, filled.paid, fee))
-            if outcome is Applied.RECONCILIATION_BREAK:
+            if outcome is _BREAK:
                 breaks.append(Break(place, booked, self.ledger.book.quantity(report.symbol)))
-            if outcome is Applied.APPLIED and report.kind in _FILLS:
+            elif outcome is _APPLIED and report.kind in _FILLS:
                 confirming.append((report, eff_ns))
         fills: list[Fill] = []
         if confirming:

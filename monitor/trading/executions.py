@@ -7,7 +7,6 @@ commits and restarts cannot be told from the outside.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from hashlib import blake2b
 
 import msgspec
 from msgspec.structs import replace
@@ -105,38 +104,35 @@ def counting(note: bytes | None, economics: Economics) -> Economics | None:
 
 
 class _Entry(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    key: bytes
+    key: int
     eff_ns: int
     note: bytes
 
 
-def execution_key(account: str | None, exec_id: str) -> bytes:
-    """64-bit digest of an execution's id within its symbol (a million ids collide with probability 3e-8)."""
-    return blake2b(f"{account or ''}\0{exec_id}".encode(), digest_size=8).digest()
-
-
 class Executions:
-    """Notes by execution key, oldest forgotten first.
+    """Notes by execution key (`wire.keys.execution_key`), oldest forgotten first.
 
     A key is known while its entry is at most `horizon_ns` older than the asking row's effective time and
     among the `limit` newest. Effective times never fall.
     """
 
-    __slots__ = ("_chunks", "_count", "_dirty", "_gone", "_horizon", "_limit", "_newest")
+    __slots__ = ("_chunks", "_count", "_dirty", "_gone", "_horizon", "_limit", "_newest", "_oldest")
 
     def __init__(self, horizon_ns: int, limit: int) -> None:
         self._horizon = horizon_ns
         self._limit = limit
-        self._newest: dict[bytes, int] = {}
+        self._newest: dict[int, int] = {}
         self._chunks: dict[int, list[_Entry]] = {}
         self._count = 0
+        self._oldest = 0
+        """Number of the oldest chunk that is kept."""
         self._dirty: set[int] = set()
         self._gone: set[int] = set()
 
     def __len__(self) -> int:
         return len(self._newest)
 
-    def get(self, key: bytes, eff_ns: int) -> bytes | None:
+    def get(self, key: int, eff_ns: int) -> bytes | None:
         """The note of a key, None where it is not known (any more)."""
         ordinal = self._newest.get(key)
         if ordinal is None or ordinal < self._count - self._limit:
@@ -145,15 +141,17 @@ class Executions:
         entry = self._chunks[number][place]
         return entry.note if entry.eff_ns >= eff_ns - self._horizon else None
 
-    def add(self, key: bytes, eff_ns: int, note: bytes) -> None:
+    def add(self, key: int, eff_ns: int, note: bytes) -> None:
         """Remember a key, in place of what was remembered of it."""
-        number, place = divmod(self._count, CHUNK)
-        if place == 0:
-            self._chunks[number] = []
+        count = self._count
+        number = count // CHUNK
+        chunk = self._chunks.get(number)
+        if chunk is None:
+            chunk = self._chunks[number] = []
             self._forget(eff_ns)
-        self._chunks[number].append(_Entry(key, eff_ns, note))
-        self._newest[key] = self._count
-        self._count += 1
+        chunk.append(_Entry(key, eff_ns, note))
+        self._newest[key] = count
+        self._count = count + 1
         self._dirty.add(number)
 
     def records(self, *, dirty_only: bool) -> Iterator[tuple[int, bytes | None]]:
@@ -178,6 +176,8 @@ class Executions:
             entries = msgspec.msgpack.decode(raw, type=list[_Entry])
         except msgspec.MsgspecError as error:
             raise StateError(f"chunk {number} of execution ids cannot be read: {error}") from error
+        if not self._chunks:
+            self._oldest = number
         self._chunks[number] = entries
         for place, entry in enumerate(entries):
             self._newest[entry.key] = number * CHUNK + place
@@ -185,14 +185,15 @@ class Executions:
 
     def _forget(self, eff_ns: int) -> None:
         """Drop full chunks of which nothing is known any more, oldest first."""
-        for number, entries in list(self._chunks.items()):
-            end = (number + 1) * CHUNK
-            stale = end <= self._count - self._limit
-            if len(entries) < CHUNK or not (stale or entries[-1].eff_ns < eff_ns - self._horizon):
+        while (number := self._oldest) != self._count // CHUNK:
+            entries = self._chunks[number]
+            stale = (number + 1) * CHUNK <= self._count - self._limit
+            if not stale and entries[-1].eff_ns >= eff_ns - self._horizon:
                 return
             for place, entry in enumerate(entries):
                 if self._newest[entry.key] == number * CHUNK + place:
                     del self._newest[entry.key]
             del self._chunks[number]
+            self._oldest += 1
             self._dirty.discard(number)
             self._gone.add(number)

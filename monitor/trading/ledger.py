@@ -24,7 +24,6 @@ from monitor.trading.executions import (
     amended,
     came_with,
     counting,
-    execution_key,
     fee_undone,
     is_known,
     standing,
@@ -33,6 +32,7 @@ from monitor.trading.executions import (
 from monitor.trading.position import VERSION, Book, Line, Position
 from monitor.trading.report import TRANSFER, Execution, Kind, Report
 from monitor.trading.units import InstrumentUnits, money_of
+from monitor.wire.keys import execution_key
 
 _KINDS = frozenset(kind.value for kind in Kind)
 _FILLS = frozenset({Kind.FILL.value, Kind.PARTIAL_FILL.value})
@@ -70,6 +70,8 @@ class Applied(IntEnum):
     """An id that is known, with other economics than it came with, of which nothing is counted."""
 
 
+# Looking up a member of an enumeration takes longer than most of what follows.
+_APPLIED, _IGNORED = Applied.APPLIED, Applied.IGNORED
 _COUNTED = (Applied.APPLIED, Applied.RECONCILIATION_BREAK, Applied.UNRECONCILED)
 
 
@@ -116,13 +118,6 @@ class Ledger:
         """Learn more instruments."""
         self._units.update((units.symbol, units) for units in instruments)
 
-    def known(self, report: Report, eff_ns: int) -> bool:
-        """Whether the report's (`account`, `symbol`, `exec_id`) was folded before, within the horizon."""
-        executions = self._executions.get(report.symbol)
-        if executions is None:
-            return False
-        return is_known(executions.get(execution_key(report.account, report.exec_id), eff_ns))
-
     def known_position(self, symbol: str) -> bool:
         """Whether the position is known: started flat, or stated by a `position` report."""
         standing = self._standing.get(symbol)
@@ -137,82 +132,85 @@ class Ledger:
         """Symbols of which a report came."""
         return self._standing.keys()
 
-    def apply(self, report: Report, eff_ns: int) -> tuple[Applied, Economics | None]:
+    def apply(self, report: Report, eff_ns: int, key: int) -> tuple[Applied, Economics | None]:
         """Fold one report at its effective time (which never falls); each exec id counts once. Returns what
         it did, and of a fill that counted its economics.
+
+        Args:
+            key: the report's `wire.keys.execution_key`.
 
         Raises:
             KeyError: a symbol without an instrument.
         """
-        symbol = report.symbol
+        symbol, kind = report.symbol, report.kind
         executions = self._executions.get(symbol)
         if executions is None:
-            executions = Executions(self._rules.exec_horizon_ns, self._rules.exec_limit)
-            self._executions[symbol] = executions
-            self._standing[symbol] = Standing(self._rules.start_flat)
-            self.book.line(symbol)
-            self.book.dirty.add(symbol)
-        key = execution_key(report.account, report.exec_id)
+            executions = self._begin(symbol)
         note = executions.get(key, eff_ns)
         if note is not None and is_known(note):
             return self._again(report, note), None
         self._touched.add(symbol)
-        kind = report.kind
+        if kind not in _KINDS:
+            executions.add(key, eff_ns, SPENT)
+            return _IGNORED, None
         kept = SPENT
         filled: Economics | None = None
-        if kind not in _KINDS:
-            outcome = Applied.IGNORED
-        else:
-            try:
-                if kind in _FILLS:
-                    economics = self._economics(symbol, report)
-                    outcome = Applied.APPLIED
-                    filled = counting(note, economics)
-                    if filled is not None:
-                        self.book.trade(
-                            symbol,
-                            filled.lots,
-                            filled.paid,
-                            self._units[symbol].currency,
-                            filled.fee,
-                            filled.fee_currency,
-                        )
-                    kept = economics.encode()
-                elif kind == Kind.BUST:
-                    outcome = self._undo(report, report, executions, eff_ns)
-                    self.book.settle(symbol)
-                elif kind == Kind.CORRECT:
-                    economics = self._economics(symbol, report)
-                    outcome = self._undo(report, report.undoes, executions, eff_ns)
-                    counted = counting(note, economics)
-                    if counted is not None:
-                        self._amend(symbol, counted, 1)
-                    self.book.settle(symbol)
-                    kept = economics.encode()
-                    if report.exec_ref_id is not None:
-                        self._supersede(report, kept, executions, eff_ns)
-                elif kind == Kind.POSITION:
-                    outcome = self._position(report)
-                else:
-                    outcome = self._cash(report)
-            except ValueError:
-                outcome = Applied.INVALID
-            if outcome not in _COUNTED:
-                self._standing[symbol].known = False
-                self.book.dirty.add(symbol)
+        try:
+            if kind in _FILLS:
+                economics = self._economics(symbol, report)
+                outcome = _APPLIED
+                filled = economics if note is None else counting(note, economics)
+                if filled is not None:
+                    self.book.trade(
+                        symbol,
+                        filled.lots,
+                        filled.paid,
+                        self._units[symbol].currency,
+                        filled.fee,
+                        filled.fee_currency,
+                    )
+                kept = economics.encode()
+            elif kind == Kind.BUST:
+                outcome = self._undo(report, report, executions, eff_ns)
+                self.book.settle(symbol)
+            elif kind == Kind.CORRECT:
+                economics = self._economics(symbol, report)
+                outcome = self._undo(report, report.undoes, executions, eff_ns)
+                counted = counting(note, economics)
+                if counted is not None:
+                    self._amend(symbol, counted, 1)
+                self.book.settle(symbol)
+                kept = economics.encode()
+                if report.exec_ref_id is not None:
+                    self._supersede(report, kept, executions, eff_ns)
+            elif kind == Kind.POSITION:
+                outcome = self._position(report)
+            else:
+                outcome = self._cash(report)
+        except ValueError:
+            outcome = Applied.INVALID
+        if outcome not in _COUNTED:
+            self._standing[symbol].known = False
+            self.book.dirty.add(symbol)
         executions.add(key, eff_ns, kept)
         return outcome, filled
 
-    def repeat(self, report: Report, eff_ns: int) -> Applied:
+    def _begin(self, symbol: str) -> Executions:
+        executions = Executions(self._rules.exec_horizon_ns, self._rules.exec_limit)
+        self._executions[symbol] = executions
+        self._standing[symbol] = Standing(self._rules.start_flat)
+        self.book.line(symbol)
+        self.book.dirty.add(symbol)
+        return executions
+
+    def repeat(self, report: Report, eff_ns: int, key: int) -> Applied:
         """What a report that is known to repeat an id says: `DUPLICATE` or `CONFLICT`; changes nothing.
 
         Raises:
             KeyError: a symbol without an instrument.
         """
         executions = self._executions.get(report.symbol)
-        if executions is None:
-            return Applied.DUPLICATE
-        note = executions.get(execution_key(report.account, report.exec_id), eff_ns)
+        note = None if executions is None else executions.get(key, eff_ns)
         return self._again(report, note) if note is not None and is_known(note) else Applied.DUPLICATE
 
     def _again(self, report: Report, note: bytes) -> Applied:
@@ -231,7 +229,7 @@ class Ledger:
         the same terms, which does not count where they come later.
         """
         symbol, reference = report.symbol, report.exec_ref_id
-        key = execution_key(report.account, reference) if reference is not None else None
+        key = execution_key(report.account, symbol, reference) if reference is not None else None
         note = executions.get(key, eff_ns) if key is not None else None
         kept = standing(note)
         old, mark = kept, UNDONE
@@ -256,7 +254,7 @@ class Ledger:
 
     def _supersede(self, report: Report, kept: bytes, executions: Executions, eff_ns: int) -> None:
         """Remember a correction's new terms under the id it corrects too: a later bust may name either."""
-        key = execution_key(report.account, report.exec_ref_id or "")
+        key = execution_key(report.account, report.symbol, report.exec_ref_id or "")
         note = executions.get(key, eff_ns)
         if note is not None and standing(note) is not None:
             executions.add(key, eff_ns, amended(note, kept))

@@ -17,6 +17,7 @@ import msgspec
 from monitor.trading.report import Report
 
 _EXACT = Context(prec=200)
+_add, _subtract = _EXACT.add, _EXACT.subtract
 _ZERO = Decimal(0)
 NEVER = -1
 """The time of what did not happen."""
@@ -154,9 +155,9 @@ def count(order: Order, report: OrderReport, kind: str, ts_ns: int, changes: Cha
     was = gap = order.gap
     move = _moved(report, kind)
     if move:
-        order.filled = _EXACT.add(order.filled, move)
+        order.filled = _add(order.filled, move)
         if not newest:
-            gap = _EXACT.subtract(gap, move)
+            gap = _subtract(gap, move)
     if kind in _FILLS:
         _accept(order, changes)
     if newest:
@@ -165,10 +166,10 @@ def count(order: Order, report: OrderReport, kind: str, ts_ns: int, changes: Cha
         if whole is not None and (stated is None or stated < whole):
             stated = whole
         if stated is not None:
-            gap = _EXACT.subtract(stated, order.filled)
+            gap = _subtract(stated, order.filled)
             if ts_ns == order.stated_ns and kind in _FILLS:
                 # Of two fills at one time the one that counts more stands, whichever came first.
-                gap = max(gap, _EXACT.subtract(was, move))
+                gap = max(gap, _subtract(was, move))
         if stated is not None or (move and order.stated_ns != NEVER):
             order.stated_ns = ts_ns
     if gap != was:
@@ -188,7 +189,7 @@ def _moved(report: OrderReport, kind: str) -> Decimal:
     if kind == "bust":
         return quantity.copy_negate()
     old = report.undoes.last_quantity if kind == "correct" and report.undoes is not None else None
-    return _ZERO if old is None else _EXACT.subtract(quantity, old)
+    return _ZERO if old is None else _subtract(quantity, old)
 
 
 def whole(order: Order) -> bool:

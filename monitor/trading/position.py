@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-VERSION = 2
+VERSION = 3
 
 Trips = tuple[int, int, int]
 """Round trips that ended, those won, those lost; the rest came out at exactly zero."""

@@ -32,15 +32,20 @@ def ratio(value: Decimal) -> tuple[int, int]:
     Raises:
         ValueError: not finite, or out of 10^-40 .. 10^40.
     """
-    if value.is_finite() and (-_MAGNITUDE <= value.adjusted() <= _MAGNITUDE or not value):
-        return value.as_integer_ratio()
+    # Those that are not finite are of magnitude 0, and have no ratio.
+    if -_MAGNITUDE <= value.adjusted() <= _MAGNITUDE or not value:
+        try:
+            return value.as_integer_ratio()
+        except (ValueError, OverflowError):
+            pass
     raise ValueError(f"{value} is not a finite decimal between 1e-{_MAGNITUDE} and 1e{_MAGNITUDE}")
 
 
 def money_of(amount: Decimal) -> int:
     """A decimal amount of currency in money units (1e-18), rounded half even where it is finer."""
     numerator, denominator = ratio(amount)
-    return divide_half_even(numerator * MONEY, denominator)
+    money, rest = divmod(numerator * MONEY, denominator)
+    return money if not rest else divide_half_even(numerator * MONEY, denominator)
 
 
 def format_scaled(number: int, places: int) -> str:

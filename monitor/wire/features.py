@@ -14,7 +14,18 @@ from numpy.typing import NDArray
 from monitor.transport.contract import FEATURES, Record
 from monitor.wire.cells import ABSENT, NUMBER, TEXT, Codes, Pick, by_name, category, number, picker, price
 from monitor.wire.dead_letters import Rejected, Rejection
-from monitor.wire.gate import MAX_BYTES, MAX_DEPTH, MAX_TS_NS, Gate, Plugin, readable, too_deep, typed
+from monitor.wire.gate import (
+    MAX_BYTES,
+    MAX_TS_NS,
+    SHALLOW_BYTES,
+    UNUSUAL,
+    Gate,
+    Plugin,
+    Unusual,
+    readable,
+    too_deep,
+    typed,
+)
 from monitor.wire.keys import combine, hash64_many
 from monitor.wire.messages import FeatureEvent, Served
 from monitor.wire.served import FAILED, MARKS, TIMEOUT, answered, latency_ns, store_counts
@@ -30,16 +41,6 @@ _HEAD_TYPE = np.dtype(
     + [(name, "<f8") for name in (*_QUOTE, "mark", "latency_ms", "prediction")]
 )
 _BLANK_HEAD = _HEAD.pack(0, -1, ABSENT, ABSENT, ABSENT, 0.0, ABSENT, ABSENT)
-
-_SHALLOW_BYTES = 2 * MAX_DEPTH
-"""A valid message as short as this cannot nest deeper than `MAX_DEPTH`."""
-
-
-class _Unusual(Exception):
-    """Raised by the quick path at what only `_judge` can settle."""
-
-
-_UNUSUAL = (_Unusual, KeyError, RecursionError, msgspec.DecodeError, UnicodeDecodeError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,9 +132,9 @@ class FeatureDecoder:
             try:
                 try:
                     if value is None or not plain or (headers and not readable(headers)):
-                        raise _Unusual
-                    if len(value) > _SHALLOW_BYTES and (len(value) > MAX_BYTES or too_deep(value)):
-                        raise _Unusual
+                        raise Unusual
+                    if len(value) > SHALLOW_BYTES and (len(value) > MAX_BYTES or too_deep(value)):
+                        raise Unusual
                     if not value.isascii():
                         value.decode()
                     event = decode(value)
@@ -141,7 +142,7 @@ class FeatureDecoder:
                     if type(cells) is not tuple:
                         cells = msgspec.structs.astuple(cells)
                     elif event.schema_crc32 != crc:
-                        raise _Unusual
+                        raise Unusual
                     elif pick is not None:
                         cells = pick(cells)
                     if coded is not None:
@@ -149,8 +150,8 @@ class FeatureDecoder:
                     ts, served = stamp if by_record_clock else event.ts_ns, event.served
                     symbol, code = homes[key if keyed else event.symbol]
                     if symbol != event.symbol or not 0 < ts <= MAX_TS_NS:
-                        raise _Unusual
-                except _UNUSUAL:
+                        raise Unusual
+                except UNUSUAL:
                     event, ts, code, cells = self._judge(record)
                     served = event.served
                     decode, crc, pick = self._layout

@@ -32,7 +32,17 @@ MAX_TS_NS = (1 << 63) - 1 - 366 * 86_400 * 10**9
 Plugin = Callable[[str, bytes, Headers], "Mapping[str, Any] | bytes"]
 """`decoder: package:function`: (stream, value, headers) -> the message in our form, as mapping or JSON."""
 
+SHALLOW_BYTES = 2 * MAX_DEPTH
+"""A valid message as short as this cannot nest deeper than `MAX_DEPTH`."""
+
 T = TypeVar("T")
+
+
+class Unusual(Exception):
+    """Raised by a decoder's quick path at what only its slow one can settle."""
+
+
+UNUSUAL = (Unusual, KeyError, RecursionError, msgspec.DecodeError, UnicodeDecodeError)
 
 _MAJOR = SCHEMA_VERSION.encode()
 

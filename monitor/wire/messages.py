@@ -97,7 +97,7 @@ class FeatureEvent(msgspec.Struct, frozen=True, kw_only=True):
     served: Served | None = None
 
 
-class Tags(msgspec.Struct, frozen=True, kw_only=True):
+class Tags(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """Which model stood behind an order."""
 
     model_version: str | None = None
@@ -109,7 +109,7 @@ class Tags(msgspec.Struct, frozen=True, kw_only=True):
     deployed_at: str | int | None = None
 
 
-class Undoes(msgspec.Struct, frozen=True, kw_only=True):
+class Undoes(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """The economics that a `correct` takes back."""
 
     side: Side
@@ -119,7 +119,7 @@ class Undoes(msgspec.Struct, frozen=True, kw_only=True):
     fee_currency: str | None = None
 
 
-class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True):
+class ExecutionReport(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One execution report. `position` is an opening or reconciled position (signed `quantity`, `price` =
     average cost), `cash` funding, dividends and transfers. `exec_id` is unique per (`account`, `symbol`).
     A `bust` repeats the economics of what it undoes; a `correct` carries the new and, in `undoes`, the old.

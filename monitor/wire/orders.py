@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Context, Decimal, Inexact, InvalidOperation, Overflow, Subnormal
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.transport.contract import ORDERS, Record
 from monitor.wire.dead_letters import Rejected, Rejection
-from monitor.wire.gate import Gate, Plugin, typed
+from monitor.wire.gate import (
+    MAX_BYTES,
+    MAX_TS_NS,
+    SHALLOW_BYTES,
+    UNUSUAL,
+    Gate,
+    Plugin,
+    Unusual,
+    readable,
+    too_deep,
+    typed,
+)
 from monitor.wire.keys import combine, hash64_many
 from monitor.wire.messages import REQUIRED_BY_KIND, ExecutionReport
 from monitor.wire.symbols import SymbolTable
@@ -22,6 +34,14 @@ MAX_CHARS = 64
 characters: exact arithmetic on what a message can hold stays small."""
 
 _EXACT = Context(prec=200)
+_few_digits = Context(
+    prec=28, Emax=MAX_ADJUSTED, Emin=MIN_ADJUSTED, traps=[Inexact, Overflow, Subnormal, InvalidOperation]
+).plus
+"""Raises at a number that is out of bounds, and at some long ones that are within."""
+
+_ZERO = Decimal(0)
+_FILLS = frozenset(("partial_fill", "fill"))
+_LIFE = frozenset(("new", "ack", "cancel", "expire"))
 _QUANTITIES = ("quantity", "last_quantity", "cum_quantity")
 
 # The decimals of a report lie side by side in its fields.
@@ -60,26 +80,97 @@ class OrderDecoder:
 
     def decode(self, records: Sequence[Record]) -> Table:
         """Columns of `docs/architecture.md` for n records: the common ones and `report`, an
-        `ExecutionReport` or None where rejected. `dedupe_key` is of (account, symbol, exec_id)."""
-        ts, codes = [0] * len(records), [-1] * len(records)
-        accounts, exec_ids = [""] * len(records), [""] * len(records)
-        reports = np.full(len(records), None, object)
+        `ExecutionReport` or None where rejected. `dedupe_key` is of (account, symbol, exec_id).
+
+        The usual report is taken as it is; whatever is unusual about one sends it through `_judge`, which
+        alone defines what is refused and why.
+        """
+        reports: list[ExecutionReport | None] = []
+        ts: list[int] = []
+        codes: list[int] = []
+        accounts: list[str] = []
+        exec_ids: list[str] = []
         rejected: dict[int, Rejection] = {}
-        for row, record in enumerate(records):
+        gate, decode, lot_size = self._gate, self._typed.decode, self._symbols.lot_size
+        homes, plain, keyed, by_record_clock = gate.homes, gate.plain, gate.keyed, gate.by_record_clock
+        report: ExecutionReport | None
+        for record in records:
+            _, stamp, key, value, headers = record
             try:
-                report = typed(self._typed, self._gate.open(record))
-                code = self._gate.place(report.symbol, record.key)
-                moment = self._gate.time(report.ts_ns, record.timestamp_ns)
-                check(report, self._symbols.lot_size(code))
+                try:
+                    if value is None or not plain or (headers and not readable(headers)):
+                        raise Unusual
+                    if len(value) > SHALLOW_BYTES and (len(value) > MAX_BYTES or too_deep(value)):
+                        raise Unusual
+                    if not value.isascii():
+                        value.decode()
+                    report = decode(value)
+                    moment = stamp if by_record_clock else report.ts_ns
+                    symbol, code = homes[key if keyed else report.symbol]
+                    if symbol != report.symbol or not 0 < moment <= MAX_TS_NS:
+                        raise Unusual
+                    if not _plain(report, lot_size(code)):
+                        raise Unusual
+                except UNUSUAL:
+                    report, moment, code = self._judge(record)
+                account, exec_id = report.account or "", report.exec_id
             except Rejected as why:
-                rejected[row] = why.rejection
-                continue
-            ts[row], codes[row], reports[row] = moment, code, report
-            accounts[row], exec_ids[row] = report.account or "", report.exec_id
-        columns = self._gate.columns(records, np.array(ts, np.int64), np.array(codes, np.int32), rejected)
-        keys = combine(hash64_many(accounts), columns["symbol_key"], hash64_many(exec_ids))
+                rejected[len(reports)] = why.rejection
+                report, moment, code, account, exec_id = None, 0, -1, "", ""
+            reports.append(report)
+            ts.append(moment)
+            codes.append(code)
+            accounts.append(account)
+            exec_ids.append(exec_id)
+        columns = gate.columns(records, np.array(ts, np.int64), np.array(codes, np.int32), rejected)
+        keys = combine(self._hashed(accounts), columns["symbol_key"], hash64_many(exec_ids))
         keys[list(rejected)] = 0
-        return Table(columns | {"dedupe_key": keys, "report": reports})
+        said = np.full(len(reports), None, object)
+        said[:] = reports
+        return Table(columns | {"dedupe_key": keys, "report": said})
+
+    def _hashed(self, accounts: list[str]) -> NDArray[np.uint64]:
+        """(n,) hashes of n accounts, of which there are few."""
+        names = {name: place for place, name in enumerate(dict.fromkeys(accounts))}
+        hashes = hash64_many(list(names))
+        return hashes[[names[name] for name in accounts]]
+
+    def _judge(self, record: Record) -> tuple[ExecutionReport, int, int]:
+        """Any record at all: its report, time and symbol.
+
+        Raises:
+            Rejected: with every reason that decoding knows.
+        """
+        report = typed(self._typed, self._gate.open(record))
+        code = self._gate.place(report.symbol, record.key)
+        moment = self._gate.time(report.ts_ns, record.timestamp_ns)
+        check(report, self._symbols.lot_size(code))
+        return report, moment, code
+
+
+def _plain(report: ExecutionReport, lot_size: Decimal) -> bool:
+    """Whether `check` passes without a closer look: of an order or a fill, with few digits."""
+    ordered, last, done = report.quantity, report.last_quantity, report.cum_quantity
+    limit, price, fee = report.limit_price, report.last_price, report.fee
+    try:
+        if report.kind in _FILLS:
+            if report.side is None or last is None or price is None or last <= _ZERO:
+                return False
+        elif report.kind not in _LIFE:
+            return False
+        return not (
+            (ordered is not None and _few_digits(ordered) % lot_size)
+            or (last is not None and _few_digits(last) % lot_size)
+            or (done is not None and _few_digits(done) % lot_size)
+            or (limit is not None and not _few_digits(limit).is_finite())
+            or (price is not None and not _few_digits(price).is_finite())
+            or (fee is not None and not _few_digits(fee).is_finite())
+            or report.price is not None
+            or report.amount is not None
+            or report.undoes is not None
+        )
+    except ArithmeticError:
+        return False
 
 
 def check(report: ExecutionReport, lot_size: Decimal) -> None:

@@ -25,7 +25,7 @@ from monitor.event_time.sequencer import Sequencer, Step
 from monitor.event_time.timing import Timing
 from monitor.trading.books import book_key
 from monitor.trading.units import InstrumentUnits
-from monitor.wire.keys import hash64
+from monitor.wire.keys import execution_key, hash64
 from monitor.wire.messages import ExecutionReport
 from monitor.wire.table import NO_TIME, Table
 
@@ -92,14 +92,14 @@ def order_log(reports: Sequence[ExecutionReport], instruments: Sequence[Instrume
     codes = {units.symbol: code for code, units in enumerate(instruments)}
     column = np.empty(len(reports), object)
     column[:] = reports
-    ids = [f"{each.account or ''}\0{each.symbol}\0{each.exec_id}" for each in reports]
+    keys = [execution_key(each.account, each.symbol, each.exec_id) for each in reports]
     return Table(
         {
             "offset": np.arange(len(reports), dtype=np.int64),
             "record_ts": np.full(len(reports), NO_TIME),
             "ts": np.array([each.ts_ns for each in reports], np.int64),
             "reason": np.zeros(len(reports), np.int8),
-            "dedupe_key": np.array([hash64(each.encode()) for each in ids], np.uint64),
+            "dedupe_key": np.array(keys, np.uint64),
             "symbol_key": np.array([hash64(each.symbol.encode()) for each in reports], np.uint64),
             "symbol": np.array([codes[each.symbol] for each in reports], np.int32),
             "report": column,

@@ -17,6 +17,7 @@ from trading_cases import (
     Market,
     cuts,
     fill,
+    key_of,
     random_chain,
     random_market,
     report,
@@ -50,7 +51,7 @@ RULES = BookRules(
     targets={"shadow": Linear(scale=1.0)},
 )
 REAL, PAPER = "role=active,fills=real", "role=shadow,fills=paper"
-Reports = list[tuple[ExecutionReport, int]]
+Reports = list[tuple[ExecutionReport, int, int]]
 
 
 def random_reports(rng: random.Random, market: Market) -> Reports:
@@ -65,7 +66,7 @@ def random_reports(rng: random.Random, market: Market) -> Reports:
     reports += rng.choices(reports, k=4)
     rng.shuffle(reports)
     times = sorted(rng.choice(market.eff.tolist()) + rng.choice([0, 1]) for _ in reports)
-    return list(zip(reports, times, strict=True))
+    return [(each, at, key_of(each)) for each, at in zip(reports, times, strict=True)]
 
 
 def fold(books: BookSet, market: Market, reports: Reports) -> None:
@@ -166,7 +167,7 @@ def quote(books: BookSet, code: int, ms: int, price: float, *reports: ExecutionR
         eff=eff,
         **one,
         predictions=none,
-        reports=[(r, int(eff[0])) for r in reports],
+        reports=[(r, int(eff[0]), key_of(r)) for r in reports],
     )
 
 
@@ -179,7 +180,7 @@ def report_only(books: BookSet, ms: int, *reports: ExecutionReport) -> None:
         ask=none,
         price=none,
         predictions=dict.fromkeys(ROLES, none),
-        reports=[(r, START + ms * MS) for r in reports],
+        reports=[(r, START + ms * MS, key_of(r)) for r in reports],
     )
 
 
@@ -314,8 +315,11 @@ def test_a_slice_tells_trades_of_all_books_and_paper_orders_that_ended() -> None
         **{name: np.array([5000.0]) for name in ("bid", "ask", "price")},
         predictions={"active": np.array([-1.0]), "shadow": np.array([1.0])},
         reports=[
-            (fill("a", "3", "5001", fee="2.5"), START),
-            (fill("b", "1", "130", "FGBL", fee="1", fee_currency="USD"), START),
+            (each, START, key_of(each))
+            for each in (
+                fill("a", "3", "5001", fee="2.5"),
+                fill("b", "1", "130", "FGBL", fee="1", fee_currency="USD"),
+            )
         ],
     )
     lot = 5000 * 50 * 10**18

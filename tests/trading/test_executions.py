@@ -20,11 +20,11 @@ def test_memory_equals_its_definition_through_commits_and_restarts(
         patch.setattr(module, "CHUNK", 3)
         memory = Executions(horizon, limit)
         stored: dict[int, bytes] = {}
-        added: list[tuple[bytes, int, bytes]] = []
+        added: list[tuple[int, int, bytes]] = []
         now = 0
         for step in range(80):
             now += rng.choice([0, 0, 1, 4])
-            key = bytes([rng.randrange(12)])
+            key = rng.randrange(12)
             alive = [note for k, at, note in added[-limit:] if k == key and at >= now - horizon]
             assert memory.get(key, now) == (alive[-1] if alive else None)
             if not alive:

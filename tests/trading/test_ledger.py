@@ -14,6 +14,7 @@ from trading_cases import (
     INSTRUMENTS,
     START,
     fill,
+    key_of,
     oracle_totals,
     random_chain,
     report,
@@ -37,7 +38,13 @@ def applied(ledger: Ledger, *reports: ExecutionReport) -> list[Applied]:
 
 
 def outcome(ledger: Ledger, each: ExecutionReport, eff_ns: int) -> Applied:
-    return ledger.apply(each, eff_ns)[0]
+    return ledger.apply(each, eff_ns, key_of(each))[0]
+
+
+def knows(ledger: Ledger, each: ExecutionReport, eff_ns: int) -> bool:
+    """Whether the report's id is known: with other terms it contradicts then."""
+    other = msgspec.structs.replace(each, last_price=Decimal(1))
+    return ledger.repeat(other, eff_ns, key_of(each)) is Applied.CONFLICT
 
 
 def totals(ledger: Ledger) -> tuple[dict[str, Fraction], dict[str, Fraction], dict[str, Fraction]]:
@@ -87,7 +94,7 @@ def test_realised_and_open_profit_add_up_to_equity_after_every_report(seed: int)
     rng.shuffle(reports)
     other = 0
     for place, each in enumerate(reports):
-        ledger.apply(each, START + place)
+        ledger.apply(each, START + place, key_of(each))
         if each.exec_id == "funding":
             assert each.amount is not None
             other += money_of(each.amount)
@@ -178,11 +185,11 @@ def test_what_is_known_to_repeat_is_held_against_memory_and_moves_nothing() -> N
     ledger = flat(exec_horizon_ns=SECOND)
     paid = fill("a", "2", "4000")
     other = fill("a", "3", "4000")
-    assert ledger.repeat(paid, START) is Applied.DUPLICATE
-    ledger.apply(paid, START)
-    assert ledger.repeat(paid, START) is Applied.DUPLICATE
-    assert ledger.repeat(other, START) is Applied.CONFLICT
-    assert ledger.repeat(other, START + SECOND + 1) is Applied.DUPLICATE
+    assert ledger.repeat(paid, START, key_of(paid)) is Applied.DUPLICATE
+    ledger.apply(paid, START, key_of(paid))
+    assert ledger.repeat(paid, START, key_of(paid)) is Applied.DUPLICATE
+    assert ledger.repeat(other, START, key_of(other)) is Applied.CONFLICT
+    assert ledger.repeat(other, START + SECOND + 1, key_of(other)) is Applied.DUPLICATE
     assert ledger.book.quantity("ES") == 2
 
 
@@ -216,8 +223,8 @@ def test_a_bust_older_than_memory_uses_its_own_economics_and_is_counted() -> Non
     ledger = flat(exec_horizon_ns=SECOND)
     paid = fill("a", "2", "4000")
     bust = msgspec.structs.replace(paid, kind="bust", exec_id="b", exec_ref_id="a")
-    ledger.apply(paid, START)
-    ledger.apply(bust, START + 5 * SECOND)
+    ledger.apply(paid, START, key_of(paid))
+    ledger.apply(bust, START + 5 * SECOND, key_of(bust))
     assert totals(ledger) == ({}, {}, {})
     assert ledger.standing("ES").unreconciled == 1
 
@@ -226,18 +233,18 @@ def test_an_execution_counts_once_a_horizon_and_per_account_and_symbol() -> None
     ledger = flat(exec_horizon_ns=SECOND)
     once = fill("a", "1", "4000")
     assert outcome(ledger, once, START) is Applied.APPLIED
-    assert ledger.known(once, START + SECOND)
+    assert knows(ledger, once, START + SECOND)
     assert outcome(ledger, once, START + SECOND) is Applied.DUPLICATE
     assert outcome(ledger, msgspec.structs.replace(once, account="other"), START + SECOND) is Applied.APPLIED
     assert outcome(ledger, fill("a", "1", "100", "FGBL"), START + SECOND) is Applied.APPLIED
-    assert not ledger.known(once, START + SECOND + 1)
+    assert not knows(ledger, once, START + SECOND + 1)
 
 
 def test_only_the_newest_executions_are_remembered() -> None:
     ledger = flat(exec_limit=3)
     fills = [fill(str(i), "1", "4000") for i in range(4)]
     applied(ledger, *fills)
-    assert [ledger.known(each, START + 9) for each in fills] == [False, True, True, True]
+    assert [knows(ledger, each, START + 9) for each in fills] == [False, True, True, True]
 
 
 @pytest.mark.parametrize("kind", ["new", "ack", "cancel", "reject", "expire"])
@@ -273,7 +280,7 @@ def test_a_position_that_agrees_changes_nothing_and_one_that_contradicts_is_coun
     applied(ledger, fill("a", "4", "4000"), report("position", "p", quantity="4", price="3990"))
     line = ledger.book.lines["ES"]
     assert (line.cash["USD"], ledger.standing("ES").breaks) == (-4 * 4000 * 50 * USD, 0)
-    ledger.apply(report("position", "q", quantity="1", price="4000"), START + 5)
+    outcome(ledger, report("position", "q", quantity="1", price="4000"), START + 5)
     assert (line.quantity, line.cash["USD"], line.realised) == (1, -4000 * 50 * USD, 0)
     assert ledger.standing("ES").breaks == 1
 
@@ -303,7 +310,7 @@ def test_what_cannot_be_counted_makes_the_position_unknown_until_it_is_stated(ba
     assert applied(ledger, fill("a", "1", "4000"), bad) == [Applied.APPLIED, Applied.INVALID]
     assert ledger.book.quantity("ES") == 1
     assert not ledger.known_position("ES")
-    ledger.apply(report("position", "p", quantity="2", price="4000"), START + 5)
+    outcome(ledger, report("position", "p", quantity="2", price="4000"), START + 5)
     assert ledger.known_position("ES")
 
 
@@ -381,7 +388,7 @@ def test_only_fills_that_count_are_trades() -> None:
         paid, kind="correct", exec_id="c", exec_ref_id="a", undoes=undoing(paid)
     )
     stream = [paid, paid, early, fill("x", "1", "4000"), correct, report("new", "n")]
-    counted = [ledger.apply(each, START + place)[1] for place, each in enumerate(stream)]
+    counted = [ledger.apply(each, START + place, key_of(each))[1] for place, each in enumerate(stream)]
     assert [None if each is None else each.lots for each in counted] == [2, None, None, None, None, None]
 
 

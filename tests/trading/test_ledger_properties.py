@@ -15,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference_books import UNIT, Amounts, ReferenceLedger, present, standing_totals
 from report_streams import MS, START, Venue, arriving, random_instruments, repeated, with_statements
+from trading_cases import key_of
 
 from monitor.trading.ledger import Applied, Ledger, LedgerRules
 from monitor.trading.units import InstrumentUnits
@@ -45,7 +46,7 @@ class Interrupted:
             self.ledger = Ledger(self._instruments, self._rules, NAME)
             self.ledger.restore(self._stored)
             for each, at in self._since:
-                self.ledger.apply(each, at)
+                self.ledger.apply(each, at, key_of(each))
             self.restores += 1
         elif draw < 0.1:
             for key, raw in self.ledger.records(dirty_only=True).items():
@@ -55,7 +56,7 @@ class Interrupted:
             self.ledger.mark_clean()
             self._since.clear()
         self._since.append((report, eff_ns))
-        return self.ledger.apply(report, eff_ns)[0]
+        return self.ledger.apply(report, eff_ns, key_of(report))[0]
 
 
 def whole(amounts: dict[str, int]) -> Amounts:
@@ -182,7 +183,7 @@ def test_whatever_the_order_the_book_ends_at_what_stands(seed: int) -> None:
     ):
         ledger = Ledger(stream.instruments, LedgerRules(start_flat=True), NAME)
         for place, report in enumerate(reports):
-            ledger.apply(report, START + place)
+            ledger.apply(report, START + place, key_of(report))
         assert totals(ledger, stream.instruments) == expected
 
 
@@ -201,12 +202,12 @@ def test_a_price_finer_than_money_is_rounded_once_a_fill_and_never_adds_up_to_pr
     ]
     ledger = Ledger(stream.instruments, RULES, NAME)
     for place, report in enumerate(reports):
-        ledger.apply(report, START + place)
+        ledger.apply(report, START + place, key_of(report))
         undo = msgspec.structs.replace(
             report, kind="bust", exec_id=f"{report.exec_id}.u", exec_ref_id=report.exec_id
         )
         if place % 2:
-            ledger.apply(undo, START + place)
+            ledger.apply(undo, START + place, key_of(undo))
     kept = reports[::2]
     held, cash, fees, _ = totals(ledger, stream.instruments)
     expected = standing_totals(kept, stream.instruments)

@@ -16,6 +16,7 @@ from monitor.trading.marks import MarkRules
 from monitor.trading.paper_rules import PaperRules
 from monitor.trading.targets import Linear, Quantile, Sign, Target
 from monitor.trading.units import InstrumentUnits
+from monitor.wire.keys import execution_key
 from monitor.wire.messages import ExecutionReport, Undoes
 
 MS = 1_000_000
@@ -27,6 +28,11 @@ BUND = InstrumentUnits.of("FGBL", Decimal("0.01"), Decimal("0.5"), Decimal("1000
 INSTRUMENTS = [BTC, FUTURE, BUND]
 LEVELS = {"BTC/USD": 6_500_000, "ES": 20_000, "FGBL": 13_000}
 """Where each symbol trades, in ticks."""
+
+
+def key_of(each: ExecutionReport) -> int:
+    """The hash by which a decoded report is known."""
+    return execution_key(each.account, each.symbol, each.exec_id)
 
 
 def report(kind: str, exec_id: str, symbol: str = "ES", **fields: object) -> ExecutionReport:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from typing import Any, get_args
 
+import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from messages_in import TS, body, fill, reasons, record
 
 from monitor.settings.instruments import Instrument
-from monitor.wire.keys import hash64
-from monitor.wire.messages import ExecutionReport
-from monitor.wire.orders import OrderDecoder
+from monitor.wire.dead_letters import Rejected
+from monitor.wire.keys import execution_key, hash64
+from monitor.wire.messages import ExecutionReport, Kind
+from monitor.wire.orders import OrderDecoder, check
 from monitor.wire.symbols import SymbolTable
 
 
@@ -70,6 +72,49 @@ def test_whole_lots_pass_and_half_lots_do_not(lots: int, lot: str) -> None:
     assert reasons(decode(fill(last_quantity=text(half)), lot=lot)) == ["off_lot"]
 
 
+DECIMALS = (
+    *("limit_price", "quantity", "price", "last_quantity"),
+    *("last_price", "cum_quantity", "fee", "amount"),
+)
+NUMBERS = st.one_of(
+    st.none(),
+    st.sampled_from(["NaN", "-NaN", "sNaN", "Infinity", "-Infinity", "0", "-0", "0E+99", "1E+24", "1E+25"]),
+    st.sampled_from(["1E-36", "1E-37", "0.1", "0.15", "1." + "0" * 40, "9" * 28, "9" * 29, "0." + "1" * 70]),
+    st.decimals(allow_nan=True, allow_infinity=True).map(str),
+    st.integers(-100, 100).map(str),
+)
+UNDOES = st.fixed_dictionaries({"side": st.just("buy"), "last_quantity": NUMBERS, "last_price": NUMBERS})
+
+
+@given(
+    st.sampled_from(get_args(Kind)),
+    st.fixed_dictionaries(dict.fromkeys(DECIMALS, NUMBERS)),
+    st.sampled_from(["buy", "sell", None]),
+    st.none() | UNDOES,
+    st.sampled_from(["0.1", "1", "1e-8"]),
+)
+@example("fill", {"last_quantity": "0.1", "last_price": "7"}, "buy", None, "0.1")
+def test_a_report_taken_at_a_glance_is_one_that_passes_every_check(
+    kind: str, numbers: dict[str, Any], side: str | None, undoes: Any, lot: str
+) -> None:
+    message = report(kind=kind, side=side, undoes=undoes, **numbers)
+    table = decode(message, lot=lot)
+    assert reasons(table) == [why_not(body(message), Decimal(lot))]
+    if table["report"][0] is not None:
+        assert table["report"][0] == msgspec.json.decode(body(message), type=ExecutionReport)
+
+
+def why_not(message: bytes, lot: Decimal) -> str:
+    """Why a report is refused by its type and by `check`, empty where it is not."""
+    try:
+        check(msgspec.json.decode(message, type=ExecutionReport), lot)
+    except Rejected as why:
+        return why.rejection.reason
+    except msgspec.ValidationError:
+        return "ill_typed"
+    return ""
+
+
 def report(**fields: Any) -> dict[str, Any]:
     return {"order_id": "", "exec_id": "x", "ts_ns": TS, "symbol": "BTCUSD"} | fields
 
@@ -120,6 +165,8 @@ def test_an_execution_is_known_by_account_symbol_and_id() -> None:
     assert first == again == null
     assert account == same
     assert len({first, account, other, swapped}) == 4
+    assert first == execution_key(None, "BTCUSD", "x-1")
+    assert same == execution_key("a", "BTCUSD", "x-1")
 
 
 def test_an_open_table_takes_the_default_lot() -> None:
