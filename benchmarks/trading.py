@@ -148,7 +148,7 @@ def main() -> None:
     def fold() -> BookSet:
         books = BookSet(instruments(SYMBOLS), ROLES, rules)
         for place, body in enumerate(bodies):
-            books.ledger.apply(typed(body), START + place, place)
+            books.ledger.apply(typed(body), START + place, START + place, place)
         return books
 
     def follow() -> None:

@@ -13,7 +13,7 @@ import numpy as np
 from monitor.engine.partials import BookState, Holding, Mark, Money
 from monitor.engine.rows import Scores
 from monitor.event_time.timing import FOLDED, Fate
-from monitor.trading.books import BookSet, BookView
+from monitor.trading.books import BookSet, BookView, Reported
 from monitor.trading.ledger import Applied
 from monitor.trading.marks import NO_MARK
 from monitor.trading.report import Kind
@@ -104,10 +104,10 @@ class TaskBooks:
         rows = [] if orders is None else self._ours(orders)
         if not len(features) and not rows:
             return []
-        reports: list[tuple[Any, int, int]] = []
+        reports: list[Reported] = []
         repeats: set[int] = set()
         if orders is not None:
-            columns = (orders[name][rows].tolist() for name in ("report", "eff", "dedupe_key"))
+            columns = (orders[name][rows].tolist() for name in ("report", "ts", "eff", "dedupe_key"))
             reports = list(zip(*columns, strict=True))
             repeats.update(np.flatnonzero(orders["fate"][rows] == Fate.DUPLICATE).tolist())
         done = self._books.fold(
@@ -123,16 +123,16 @@ class TaskBooks:
         )
         self.touched = True
         self._ask({self._units[trade.symbol].symbol for trade in done.trades})
-        self._ask(report.symbol for report, _, _ in reports)
+        self._ask(report.symbol for report, *_ in reports)
         self._trades += done.trades
         self._ended += done.ended
         self._outcomes += [
             (outcome, eff, outcome not in _AGAIN and report.kind == Kind.POSITION)
-            for place, (outcome, (report, eff, _)) in enumerate(zip(done.applied, reports, strict=True))
+            for place, (outcome, (report, _, eff, _)) in enumerate(zip(done.applied, reports, strict=True))
             if outcome is Applied.CONFLICT or place not in repeats
         ]
         for place, *lots in done.breaks:
-            report, eff, _ = reports[place]
+            report, _, eff, _ = reports[place]
             told = map(self._units[self._code(report.symbol)].format_quantity, lots)
             self._breaks.append((eff, report.symbol, report.account or "", report.exec_id, *told))
         return [row for row, outcome in zip(rows, done.applied, strict=True) if outcome in _AGAIN]

@@ -82,6 +82,10 @@ class Break(NamedTuple):
     reported: int
 
 
+Reported = tuple[Report, int, int, int]
+"""An execution report, its own time, its effective time and its `wire.keys.execution_key`."""
+
+
 class Folded(NamedTuple):
     """What a slice did: the outcome of each report, trades that counted (real ones first, then by book) and
     paper orders that ended, in order of time within a book; reported positions that contradicted the
@@ -142,12 +146,12 @@ class BookSet:
         price: NDArray[np.float64],
         predictions: Mapping[str, NDArray[np.float64]],
         volume: NDArray[np.float64] | None = None,
-        reports: Sequence[tuple[Report, int, int]] = (),
+        reports: Sequence[Reported] = (),
         repeats: Collection[int] = (),
     ) -> Folded:
         """Fold a slice: n feature rows (columns (n,), `eff` = effective time, never falling; predictions by
-        role and the volume that participation is capped by, NaN = none) and execution reports, each with its
-        effective time, never falling, and its execution key; at equal times features come first. Any slicing
+        role and the volume that participation is capped by, NaN = none) and execution reports, whose
+        effective times never fall; at equal times features come first. Any slicing
         gives the same books. `repeats`: places of reports whose id was folded before: they are held against
         that, and not folded.
         """
@@ -156,12 +160,12 @@ class BookSet:
         ended: list[PaperOrder] = []
         confirming: list[tuple[Report, int]] = []
         breaks: list[Break] = []
-        for place, (report, eff_ns, key) in enumerate(reports):
+        for place, (report, ts_ns, eff_ns, key) in enumerate(reports):
             if place in repeats:
                 applied.append(self.ledger.repeat(report, eff_ns, key))
                 continue
             booked = self.ledger.book.quantity(report.symbol) if report.kind == _POSITION else 0
-            outcome, filled = self.ledger.apply(report, eff_ns, key)
+            outcome, filled = self.ledger.apply(report, ts_ns, eff_ns, key)
             applied.append(outcome)
             self._note_standing(report.symbol)
             if filled is not None:
@@ -197,8 +201,8 @@ class BookSet:
         What position reports contradicted since the last instant is settled at these marks."""
         for symbol in self.ledger.unsettled:
             code = self._index[symbol]
-            if int(self.marks.ts[code]) != NO_MARK:
-                self.ledger.settle(symbol, int(self.marks.mark[code]))
+            marked = int(self.marks.ts[code]) != NO_MARK
+            self.ledger.settle(symbol, int(self.marks.mark[code]) if marked else None)
         real = book_key(ACTIVE, REAL)
         known = bool(self._known[self._reported | (self.marks.ts != NO_MARK)].all())
         return {

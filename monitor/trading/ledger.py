@@ -31,11 +31,13 @@ from monitor.trading.executions import (
 )
 from monitor.trading.position import VERSION, Book, Line, Position
 from monitor.trading.report import TRANSFER, Execution, Kind, Report
+from monitor.trading.standing import Standing, StoredStanding
 from monitor.trading.units import InstrumentUnits, money_of
 from monitor.wire.keys import execution_key
 
 _KINDS = frozenset(kind.value for kind in Kind)
 _FILLS = frozenset({Kind.FILL.value, Kind.PARTIAL_FILL.value})
+_EXECUTED = _FILLS | {Kind.BUST.value, Kind.CORRECT.value}
 _SIDES = {"buy": 1, "sell": -1}
 
 
@@ -68,35 +70,31 @@ class Applied(IntEnum):
     known otherwise."""
     CONFLICT = 7
     """An id that is known, with other economics than it came with, of which nothing is counted."""
+    CONTAINED = 8
+    """An execution, bust or correction from before the last `position` report, which holds it already: of it
+    the fee counts alone."""
+    OUTDATED = 9
+    """A `position` report from before an execution, or another such report, that came before it: it says
+    nothing about what is held now."""
+    SEVERAL_ACCOUNTS = 10
+    """A `position` report of one account, of a symbol that others trade too: it states a part of the
+    position, which is unknown from then on. `filter.account` tells accounts apart."""
 
 
 # Looking up a member of an enumeration takes longer than most of what follows.
 _APPLIED, _IGNORED = Applied.APPLIED, Applied.IGNORED
-_COUNTED = (Applied.APPLIED, Applied.RECONCILIATION_BREAK, Applied.UNRECONCILED)
-
-
-class Standing(msgspec.Struct):
-    """What the ledger knows about a symbol beside its position. `breaks`: position reports that contradicted
-    it; `unreconciled`: busts and corrections of executions that were not known, or were known otherwise.
-
-    `stated_lots`, `stated_cash`: what contradicting reports changed since `Ledger.settle`; `stated`: what all
-    before came to, in money at the marks of their time. It is neither profit nor loss.
-    """
-
-    known: bool
-    breaks: int = 0
-    unreconciled: int = 0
-    stated_lots: int = 0
-    stated_cash: int = 0
-    stated: int = 0
+_COUNTED = (
+    Applied.APPLIED,
+    Applied.RECONCILIATION_BREAK,
+    Applied.UNRECONCILED,
+    Applied.CONTAINED,
+    Applied.OUTDATED,
+)
 
 
 class _Stored(msgspec.Struct, array_like=True):
     line: Line
-    known: bool
-    breaks: int
-    unreconciled: int
-    stated: tuple[str, str, str]
+    standing: StoredStanding
 
 
 class Ledger:
@@ -132,12 +130,14 @@ class Ledger:
         """Symbols of which a report came."""
         return self._standing.keys()
 
-    def apply(self, report: Report, eff_ns: int, key: int) -> tuple[Applied, Economics | None]:
-        """Fold one report at its effective time (which never falls); each exec id counts once. Returns what
-        it did, and of a fill that counted its economics.
+    def apply(self, report: Report, ts_ns: int, eff_ns: int, key: int) -> tuple[Applied, Economics | None]:
+        """Fold one report; each exec id counts once. Returns what it did, and of a fill that moved the
+        position its economics.
 
         Args:
-            key: the report's `wire.keys.execution_key`.
+            ts_ns: time of the report itself.
+            eff_ns: its effective time, which never falls.
+            key: its `wire.keys.execution_key`.
 
         Raises:
             KeyError: a symbol without an instrument.
@@ -153,14 +153,26 @@ class Ledger:
         if kind not in _KINDS:
             executions.add(key, eff_ns, SPENT)
             return _IGNORED, None
-        kept = SPENT
+        standing, kept = self._standing[symbol], SPENT
         filled: Economics | None = None
+        contained = False
+        if kind in _EXECUTED:
+            contained = ts_ns < standing.as_of_ns
+            if not contained:
+                standing.moved_ns = max(standing.moved_ns, ts_ns)
+            self.book.dirty.add(symbol)
+            if standing.name(report.account) and standing.of_account and not self._rules.start_flat:
+                standing.known = False
         try:
             if kind in _FILLS:
                 economics = self._economics(symbol, report)
                 outcome = _APPLIED
                 filled = economics if note is None else counting(note, economics)
-                if filled is not None:
+                if contained and filled is not None:
+                    self._amend(symbol, filled, 1, contained=True)
+                    self.book.settle(symbol)
+                    filled = None
+                elif filled is not None:
                     self.book.trade(
                         symbol,
                         filled.lots,
@@ -171,26 +183,28 @@ class Ledger:
                     )
                 kept = economics.encode()
             elif kind == Kind.BUST:
-                outcome = self._undo(report, report, executions, eff_ns)
+                outcome = self._undo(report, report, executions, eff_ns, contained=contained)
                 self.book.settle(symbol)
             elif kind == Kind.CORRECT:
                 economics = self._economics(symbol, report)
-                outcome = self._undo(report, report.undoes, executions, eff_ns)
+                outcome = self._undo(report, report.undoes, executions, eff_ns, contained=contained)
                 counted = counting(note, economics)
                 if counted is not None:
-                    self._amend(symbol, counted, 1)
+                    self._amend(symbol, counted, 1, contained=contained)
                 self.book.settle(symbol)
                 kept = economics.encode()
                 if report.exec_ref_id is not None:
                     self._supersede(report, kept, executions, eff_ns)
             elif kind == Kind.POSITION:
-                outcome = self._position(report)
+                outcome = self._position(report, ts_ns, standing)
             else:
                 outcome = self._cash(report)
         except ValueError:
             outcome = Applied.INVALID
-        if outcome not in _COUNTED:
-            self._standing[symbol].known = False
+        if contained:
+            outcome = Applied.CONTAINED
+        elif outcome not in _COUNTED:
+            standing.known = False
             self.book.dirty.add(symbol)
         executions.add(key, eff_ns, kept)
         return outcome, filled
@@ -221,7 +235,15 @@ class Ledger:
                 terms = self._economics(report.symbol, report).encode()
         return Applied.DUPLICATE if terms == came_with(note) else Applied.CONFLICT
 
-    def _undo(self, report: Report, terms: Execution | None, executions: Executions, eff_ns: int) -> Applied:
+    def _undo(
+        self,
+        report: Report,
+        terms: Execution | None,
+        executions: Executions,
+        eff_ns: int,
+        *,
+        contained: bool,
+    ) -> Applied:
         """Take away the old terms of the execution that `exec_ref_id` names.
 
         The report's own account of them counts, since it holds however old the execution is and whichever
@@ -241,15 +263,13 @@ class Ledger:
         outcome = Applied.APPLIED
         if old != kept or old is None:
             outcome = Applied.UNRECONCILED
-            self._standing[symbol].unreconciled += 1
-            self.book.dirty.add(symbol)
         if key is not None and note is None and mark:
             executions.add(key, eff_ns, mark)
         elif key is not None and note is not None and report.kind == Kind.BUST and old == kept is not None:
             executions.add(key, eff_ns, amended(note, SPENT))
         if old is None:
             return Applied.UNKNOWN_BUST
-        self._amend(symbol, old, -1)
+        self._amend(symbol, old, -1, contained=contained)
         return outcome
 
     def _supersede(self, report: Report, kept: bytes, executions: Executions, eff_ns: int) -> None:
@@ -259,24 +279,30 @@ class Ledger:
         if note is not None and standing(note) is not None:
             executions.add(key, eff_ns, amended(note, kept))
 
-    def _position(self, report: Report) -> Applied:
+    def _position(self, report: Report, ts_ns: int, standing: Standing) -> Applied:
         """A first report states quantity and average cost, and cash becomes what makes cash + cost unchanged
         (minus the cost, where nothing was booked before). A later one that agrees on the quantity changes
         nothing; one that contradicts it is counted, and taken over at its average cost. What that changes in
-        equity is neither profit nor loss (`settle`)."""
+        equity is neither profit nor loss (`settle`). It holds all that happened before its own time, whenever
+        that is reported."""
         symbol = report.symbol
         units = self._units[symbol]
         lots = units.lots(_given(report.quantity, "quantity"))
-        standing = self._standing[symbol]
+        standing.name(report.account)
+        if standing.several and report.account is not None:
+            return Applied.SEVERAL_ACCOUNTS
+        if ts_ns < max(standing.moved_ns, standing.as_of_ns):
+            return Applied.OUTDATED
+        standing.as_of_ns, standing.of_account = ts_ns, report.account is not None
+        self.book.dirty.add(symbol)
         if standing.known and lots == self.book.quantity(symbol):
             return Applied.APPLIED
         cost = units.money(lots, _given(report.price, "price")) if lots else 0
         outcome = Applied.RECONCILIATION_BREAK if standing.known else Applied.APPLIED
         if standing.known:
             line = self.book.line(symbol)
-            standing.breaks += 1
-            standing.stated_lots += lots - line.quantity
-            standing.stated_cash += line.cost - cost
+            standing.lots += lots - line.quantity
+            standing.cash += line.cost - cost
             self._unsettled.add(symbol)
         standing.known = True
         self.book.restate(symbol, lots, cost, units.currency)
@@ -287,13 +313,13 @@ class Ledger:
         """Symbols with contradicting position reports that `settle` has not seen yet."""
         return sorted(self._unsettled)
 
-    def settle(self, symbol: str, mark: int) -> None:
-        """Value at `mark` (half-ticks) what contradicting position reports changed in positions and cash: as
-        capital that came or went, so that a wrong or late statement makes no profit and no drawdown."""
-        standing, units = self._standing[symbol], self._units[symbol]
-        amount = units.value(standing.stated_lots, mark) + standing.stated_cash
-        standing.stated_lots = standing.stated_cash = 0
-        standing.stated += amount
+    def settle(self, symbol: str, mark: int | None) -> None:
+        """Value at `mark` (half-ticks; None: there is none) what contradicting position reports changed in
+        positions and cash: as capital that came or went, so that they make no profit and no drawdown."""
+        units = self._units[symbol]
+        amount = self._standing[symbol].settle(units, self.book.quantity(symbol), mark)
+        if amount is None:
+            return
         self.stated[units.currency] = self.stated.get(units.currency, 0) + amount
         self._unsettled.discard(symbol)
         self.book.dirty.add(symbol)
@@ -315,12 +341,14 @@ class Ledger:
         fee = money_of(terms.fee) if terms.fee is not None else 0
         return Economics(lots, paid, fee, terms.fee_currency or units.currency)
 
-    def _amend(self, symbol: str, terms: Economics, sign: int) -> None:
+    def _amend(self, symbol: str, terms: Economics, sign: int, *, contained: bool) -> None:
+        """Take back a trade or put one in its place; of one that a stated position contains, the fee."""
+        part = 0 if contained else sign
         self.book.amend(
             symbol,
-            sign * terms.lots,
-            sign * terms.paid,
-            sign * abs(terms.paid),
+            part * terms.lots,
+            part * terms.paid,
+            part * abs(terms.paid),
             self._units[symbol].currency,
             sign * terms.fee,
             terms.fee_currency,
@@ -330,15 +358,8 @@ class Ledger:
         """Stored records: `ledger/<name>/<symbol>` and `exec/<name>/<chunk>/<symbol>`; None deletes."""
         found: dict[str, bytes | None] = {}
         for symbol in sorted(self.book.dirty if dirty_only else self.book.lines):
-            standing = self.standing(symbol)
             found[f"ledger/{self.name}/{symbol}"] = msgspec.msgpack.encode(
-                _Stored(
-                    self.book.lines[symbol].encode(),
-                    standing.known,
-                    standing.breaks,
-                    standing.unreconciled,
-                    (str(standing.stated_lots), str(standing.stated_cash), str(standing.stated)),
-                )
+                _Stored(self.book.lines[symbol].encode(), self._standing[symbol].encode())
             )
         for symbol in sorted(self._touched if dirty_only else self._executions):
             for number, raw in self._executions[symbol].records(dirty_only=dirty_only):
@@ -373,7 +394,7 @@ class Ledger:
                 if stored.line.version != VERSION:
                     raise StateError(f"{key} has version {stored.line.version}, this program reads {VERSION}")
                 lines[rest] = Position.decode(stored.line)
-                self._take(rest, stored)
+                self._take(rest, Standing.decode(stored.standing))
                 self._executions.setdefault(
                     rest, Executions(self._rules.exec_horizon_ns, self._rules.exec_limit)
                 )
@@ -384,16 +405,13 @@ class Ledger:
         for symbol, number, raw in sorted(chunks):
             self._executions[symbol].restore(number, raw)
 
-    def _take(self, symbol: str, stored: _Stored) -> None:
-        lots, cash, settled = (int(text) for text in stored.stated)
-        self._standing[symbol] = Standing(
-            stored.known, stored.breaks, stored.unreconciled, lots, cash, settled
-        )
-        if lots or cash:
+    def _take(self, symbol: str, standing: Standing) -> None:
+        self._standing[symbol] = standing
+        if standing.lots or standing.cash:
             self._unsettled.add(symbol)
-        if settled:
+        if standing.worth:
             currency = self._units[symbol].currency
-            self.stated[currency] = self.stated.get(currency, 0) + settled
+            self.stated[currency] = self.stated.get(currency, 0) + standing.worth
 
 
 def _given(value: Decimal | None, name: str) -> Decimal:

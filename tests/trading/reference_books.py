@@ -134,6 +134,9 @@ class ReferenceLedger:
     feeless: dict[tuple[str | None, str, str], Terms] = field(default_factory=dict)
     in_force: dict[tuple[str | None, str, str], Terms] = field(default_factory=dict)
     counted: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    as_of: dict[str, int] = field(default_factory=lambda: defaultdict(lambda: -1))
+    moved: dict[str, int] = field(default_factory=lambda: defaultdict(lambda: -1))
+    _contained: bool = False
 
     def __post_init__(self) -> None:
         self.units = {units.symbol: units for units in self.instruments}
@@ -150,7 +153,16 @@ class ReferenceLedger:
         self.came[key] = self._brought(report)
         self.counted[report.kind] += 1
         line = self.lines[report.symbol]
+        executed = report.kind in (*EXECUTED, "bust")
+        # A stated position holds what happened before it.
+        self._contained = executed and report.ts_ns < self.as_of[report.symbol]
+        self.counted["contained"] += self._contained
+        if executed and not self._contained:
+            self.moved[report.symbol] = max(self.moved[report.symbol], report.ts_ns)
         match report.kind:
+            case "fill" | "partial_fill" if self._contained:
+                self._amend(report, self._arriving(key, self._terms(report)), 1)
+                self._settle(line)
             case "fill" | "partial_fill":
                 self._book(report, self._arriving(key, self._terms(report)))
             case "bust":
@@ -199,6 +211,8 @@ class ReferenceLedger:
 
     def _amend(self, report: ExecutionReport, terms: Terms, sign: int) -> None:
         own = self.units[report.symbol].currency
+        if self._contained:
+            terms = Terms(Fraction(0), Fraction(0), terms.fee, terms.fee_currency)
         fee = terms.fee if terms.fee_currency == own else Fraction(0)
         self.lines[report.symbol].amend(terms, sign, fee)
         self._money(own, terms, sign)
@@ -229,6 +243,10 @@ class ReferenceLedger:
         """A stated position: its cost takes the place of the old one, cash + cost stays what it was."""
         assert report.quantity is not None
         assert report.price is not None
+        if report.ts_ns < max(self.moved[report.symbol], self.as_of[report.symbol]):
+            self.counted["outdated"] += 1
+            return
+        self.as_of[report.symbol] = report.ts_ns
         known = self.start_flat or report.symbol in self.stated
         self.stated.add(report.symbol)
         quantity = Fraction(report.quantity)

@@ -138,8 +138,14 @@ class ReferenceDesk:
         return (self.marks.marks[symbol].value or Fraction(0)) * Fraction(self.units[symbol].multiplier)
 
     def _moment(self, at: int) -> Moment:
-        for symbol in [s for s in self._contradicted if self.marks.marks[s].value is not None]:
-            quantity, money = self._contradicted.pop(symbol)
+        for symbol, (quantity, money) in list(self._contradicted.items()):
+            if self.marks.marks[symbol].value is None:
+                held = self.real.lines[symbol].quantity
+                if held * (held - quantity) >= 0 and abs(held) <= abs(held - quantity):
+                    # Gone before there was a price: at what it cost.
+                    del self._contradicted[symbol]
+                continue
+            del self._contradicted[symbol]
             self._stated[self.units[symbol].currency] += quantity * self.worth_of_one(symbol) + money
         traded = {symbol for book in self.books.values() for symbol in book.dealt}
         marks = {

@@ -51,7 +51,7 @@ RULES = BookRules(
     targets={"shadow": Linear(scale=1.0)},
 )
 REAL, PAPER = "role=active,fills=real", "role=shadow,fills=paper"
-Reports = list[tuple[ExecutionReport, int, int]]
+Reports = list[tuple[ExecutionReport, int, int, int]]
 
 
 def random_reports(rng: random.Random, market: Market) -> Reports:
@@ -66,7 +66,7 @@ def random_reports(rng: random.Random, market: Market) -> Reports:
     reports += rng.choices(reports, k=4)
     rng.shuffle(reports)
     times = sorted(rng.choice(market.eff.tolist()) + rng.choice([0, 1]) for _ in reports)
-    return [(each, at, key_of(each)) for each, at in zip(reports, times, strict=True)]
+    return [(each, at, at, key_of(each)) for each, at in zip(reports, times, strict=True)]
 
 
 def fold(books: BookSet, market: Market, reports: Reports) -> None:
@@ -167,7 +167,7 @@ def quote(books: BookSet, code: int, ms: int, price: float, *reports: ExecutionR
         eff=eff,
         **one,
         predictions=none,
-        reports=[(r, int(eff[0]), key_of(r)) for r in reports],
+        reports=[(r, int(eff[0]), int(eff[0]), key_of(r)) for r in reports],
     )
 
 
@@ -180,7 +180,7 @@ def report_only(books: BookSet, ms: int, *reports: ExecutionReport) -> None:
         ask=none,
         price=none,
         predictions=dict.fromkeys(ROLES, none),
-        reports=[(r, START + ms * MS, key_of(r)) for r in reports],
+        reports=[(r, START + ms * MS, START + ms * MS, key_of(r)) for r in reports],
     )
 
 
@@ -234,6 +234,19 @@ def test_a_position_stated_otherwise_is_neither_profit_nor_loss(*, restarted: bo
     report_only(books, 15, report("position", "r", quantity="0", price="0"))
     assert profit() == ours + 299 * 50 * 10**18
     assert books.positions()[REAL] == {}
+
+
+def test_what_a_statement_took_away_before_the_first_mark_makes_no_profit_when_it_comes() -> None:
+    for held, expected in ((0, 0), (4, 4 * (50 - 100)), (14, 10 * (50 - 100))):
+        books = BookSet(INSTRUMENTS, ROLES, RULES)
+        report_only(books, 0, fill("a", "10", "100"))
+        books.at(START)
+        report_only(books, 1, report("position", "p", quantity=str(held), price="100"))
+        books.at(START)
+        quote(books, 1, 10, 50.0)
+        view = books.at(START)[REAL]
+        assert view.equity("USD") - view.transfers.get("USD", 0) == expected * 50 * 10**18
+        assert view.complete
 
 
 def test_a_fill_confirms_a_pending_mark_between_two_rows_of_a_slice() -> None:
@@ -315,7 +328,7 @@ def test_a_slice_tells_trades_of_all_books_and_paper_orders_that_ended() -> None
         **{name: np.array([5000.0]) for name in ("bid", "ask", "price")},
         predictions={"active": np.array([-1.0]), "shadow": np.array([1.0])},
         reports=[
-            (each, START, key_of(each))
+            (each, START, START, key_of(each))
             for each in (
                 fill("a", "3", "5001", fee="2.5"),
                 fill("b", "1", "130", "FGBL", fee="1", fee_currency="USD"),

@@ -38,7 +38,7 @@ def applied(ledger: Ledger, *reports: ExecutionReport) -> list[Applied]:
 
 
 def outcome(ledger: Ledger, each: ExecutionReport, eff_ns: int) -> Applied:
-    return ledger.apply(each, eff_ns, key_of(each))[0]
+    return ledger.apply(each, eff_ns, eff_ns, key_of(each))[0]
 
 
 def knows(ledger: Ledger, each: ExecutionReport, eff_ns: int) -> bool:
@@ -94,7 +94,7 @@ def test_realised_and_open_profit_add_up_to_equity_after_every_report(seed: int)
     rng.shuffle(reports)
     other = 0
     for place, each in enumerate(reports):
-        ledger.apply(each, START + place, key_of(each))
+        ledger.apply(each, START + place, START + place, key_of(each))
         if each.exec_id == "funding":
             assert each.amount is not None
             other += money_of(each.amount)
@@ -186,7 +186,7 @@ def test_what_is_known_to_repeat_is_held_against_memory_and_moves_nothing() -> N
     paid = fill("a", "2", "4000")
     other = fill("a", "3", "4000")
     assert ledger.repeat(paid, START, key_of(paid)) is Applied.DUPLICATE
-    ledger.apply(paid, START, key_of(paid))
+    ledger.apply(paid, START, START, key_of(paid))
     assert ledger.repeat(paid, START, key_of(paid)) is Applied.DUPLICATE
     assert ledger.repeat(other, START, key_of(other)) is Applied.CONFLICT
     assert ledger.repeat(other, START + SECOND + 1, key_of(other)) is Applied.DUPLICATE
@@ -214,19 +214,17 @@ def test_a_bust_may_name_the_corrected_execution_or_the_correction() -> None:
     for named in ("a", "c"):
         ledger = flat()
         bust = msgspec.structs.replace(fee_only, kind="bust", exec_id="b", exec_ref_id=named, undoes=None)
-        applied(ledger, first, fee_only, bust)
+        assert applied(ledger, first, fee_only, bust) == [Applied.APPLIED] * 3
         assert totals(ledger) == ({}, {}, {})
-        assert ledger.standing("ES").unreconciled == 0
 
 
 def test_a_bust_older_than_memory_uses_its_own_economics_and_is_counted() -> None:
     ledger = flat(exec_horizon_ns=SECOND)
     paid = fill("a", "2", "4000")
     bust = msgspec.structs.replace(paid, kind="bust", exec_id="b", exec_ref_id="a")
-    ledger.apply(paid, START, key_of(paid))
-    ledger.apply(bust, START + 5 * SECOND, key_of(bust))
+    ledger.apply(paid, START, START, key_of(paid))
+    assert outcome(ledger, bust, START + 5 * SECOND) is Applied.UNRECONCILED
     assert totals(ledger) == ({}, {}, {})
-    assert ledger.standing("ES").unreconciled == 1
 
 
 def test_an_execution_counts_once_a_horizon_and_per_account_and_symbol() -> None:
@@ -272,17 +270,75 @@ def test_a_position_is_unknown_until_it_is_stated() -> None:
     assert ledger.known_position("ES")
     assert not ledger.known_position("FGBL")
     assert (line.quantity, line.cash["USD"]) == (-4, 4 * 40015 * 5 * USD)
-    assert (line.cost, line.realised, ledger.standing("ES").breaks) == (-line.cash["USD"], 0, 0)
+    assert (line.cost, line.realised) == (-line.cash["USD"], 0)
 
 
 def test_a_position_that_agrees_changes_nothing_and_one_that_contradicts_is_counted_without_profit() -> None:
     ledger = flat()
-    applied(ledger, fill("a", "4", "4000"), report("position", "p", quantity="4", price="3990"))
+    agrees = report("position", "p", quantity="4", price="3990")
+    assert applied(ledger, fill("a", "4", "4000"), agrees) == [Applied.APPLIED] * 2
     line = ledger.book.lines["ES"]
-    assert (line.cash["USD"], ledger.standing("ES").breaks) == (-4 * 4000 * 50 * USD, 0)
-    outcome(ledger, report("position", "q", quantity="1", price="4000"), START + 5)
+    assert line.cash["USD"] == -4 * 4000 * 50 * USD
+    contradicts = report("position", "q", quantity="1", price="4000")
+    assert outcome(ledger, contradicts, START + 5) is Applied.RECONCILIATION_BREAK
     assert (line.quantity, line.cash["USD"], line.realised) == (1, -4000 * 50 * USD, 0)
-    assert ledger.standing("ES").breaks == 1
+
+
+@pytest.mark.parametrize("stored", [False, True])
+def test_a_stated_position_holds_what_happened_before_it_whenever_that_is_reported(*, stored: bool) -> None:
+    ledger = flat()
+    bought = fill("a", "4", "4000", fee="1.5")
+    outcome(ledger, bought, START)
+    said = report("position", "p", quantity="10", price="4000")
+    assert outcome(ledger, said, START + 5) is Applied.RECONCILIATION_BREAK
+    if stored:
+        records = {k: raw for k, raw in ledger.records(dirty_only=False).items() if raw is not None}
+        ledger = flat()
+        ledger.restore(records)
+    missed = fill("b", "6", "4000", fee="2")
+    bust = msgspec.structs.replace(bought, kind="bust", exec_id="u", exec_ref_id="a")
+    wrong = msgspec.structs.replace(
+        fill("c", "5", "4000", fee="3"), kind="correct", exec_ref_id="b", undoes=undoing(missed)
+    )
+    for each in (missed, bust, wrong):
+        late = ledger.apply(each, START + 4, START + 9, key_of(each))
+        assert late == (Applied.CONTAINED, None)
+    assert totals(ledger) == ({"ES": Fraction(10)}, {"USD": Fraction(-10 * 4000 * 50 - 3)}, {"USD": 3})
+    assert outcome(ledger, said, START + 9) is Applied.DUPLICATE
+    assert ledger.known_position("ES")
+    after = msgspec.structs.replace(missed, kind="bust", exec_id="v", exec_ref_id="b", fee=None)
+    ledger.apply(after, START + 6, START + 9, key_of(after))
+    assert ledger.book.quantity("ES") == 4
+
+
+def test_a_position_stated_as_of_before_what_is_booked_says_nothing() -> None:
+    ledger = flat()
+    outcome(ledger, fill("a", "4", "4000"), START + 5)
+    for place, (at, found) in enumerate(
+        [(4, Applied.OUTDATED), (5, Applied.RECONCILIATION_BREAK), (4, Applied.OUTDATED)]
+    ):
+        said = report("position", f"p{place}", quantity="1", price="4000")
+        assert ledger.apply(said, START + at, START + 9, key_of(said))[0] is found
+    assert ledger.book.quantity("ES") == 1
+    assert ledger.known_position("ES")
+
+
+@pytest.mark.parametrize("start_flat", [False, True])
+def test_a_position_of_one_of_several_accounts_is_not_taken_for_that_of_all(*, start_flat: bool) -> None:
+    ledger = Ledger(INSTRUMENTS, LedgerRules(start_flat=start_flat), "active,real")
+    mine = report("position", "p", quantity="10", price="4000", account="A")
+    theirs = report("position", "p", quantity="5", price="4000", account="B")
+    assert outcome(ledger, fill("a", "10", "4000", account="A"), START) is Applied.APPLIED
+    assert outcome(ledger, fill("b", "1", "4000"), START + 1) is Applied.APPLIED
+    outcome(ledger, mine, START + 2)
+    assert ledger.known_position("ES")
+    assert outcome(ledger, theirs, START + 3) is Applied.SEVERAL_ACCOUNTS
+    assert ledger.book.quantity("ES") == 10
+    assert not ledger.known_position("ES")
+    ledger = Ledger(INSTRUMENTS, LedgerRules(start_flat=start_flat), "active,real")
+    outcome(ledger, mine, START)
+    outcome(ledger, fill("a", "10", "4000", account="B"), START + 1)
+    assert ledger.known_position("ES") == start_flat
 
 
 def test_cash_is_profit_unless_it_is_a_transfer() -> None:
@@ -320,13 +376,12 @@ def test_a_correction_may_turn_the_side() -> None:
     turned = msgspec.structs.replace(
         fill("c", "-2", "4100", fee="2"), kind="correct", exec_ref_id="a", undoes=undoing(first)
     )
-    applied(ledger, first, turned)
+    assert applied(ledger, first, turned) == [Applied.APPLIED] * 2
     assert totals(ledger) == (
         {"ES": Fraction(-2)},
         {"USD": Fraction(2 * 4100 * 50 - 2)},
         {"USD": Fraction(2)},
     )
-    assert ledger.standing("ES").unreconciled == 0
 
 
 def test_off_tick_prices_are_exact() -> None:
@@ -388,7 +443,9 @@ def test_only_fills_that_count_are_trades() -> None:
         paid, kind="correct", exec_id="c", exec_ref_id="a", undoes=undoing(paid)
     )
     stream = [paid, paid, early, fill("x", "1", "4000"), correct, report("new", "n")]
-    counted = [ledger.apply(each, START + place, key_of(each))[1] for place, each in enumerate(stream)]
+    counted = [
+        ledger.apply(each, START + place, START + place, key_of(each))[1] for place, each in enumerate(stream)
+    ]
     assert [None if each is None else each.lots for each in counted] == [2, None, None, None, None, None]
 
 

@@ -33,6 +33,7 @@ _KEY, _LEDGER, _BREAKS, _FILTER = "orders", "ledger", "breaks", "filter"
 _ANSWERED = ("accepted", "rejected")
 _OUTCOMES = tuple(outcome.name.lower() for outcome in Applied)
 _TROUBLES = ("unknown_bust", "unreconciled", "conflict", "invalid")
+_POSITION_NOTES = ("contained", "outdated", "several_accounts")
 _POSITIONS = "positions"
 _BREAKS_NAMED = 8
 _FOLDED = tuple(Fate(fate).name.lower() for fate in FOLDED)
@@ -242,7 +243,11 @@ def reconciliation_breaks(scope: Scope) -> Series:
 
     `n`: `position` reports that came to the ledger. Where rows of any stream came, and no such report, there
     is no break: 0 of 0, and `ok`. `extra.breaks`: the first eight by time, symbol, account and `exec_id`,
-    each with these and what was `booked` and `reported`, as decimal text in units.
+    each with these and what was `booked` and `reported`, as decimal text in units. Also in `extra`, where
+    there are any: `contained`, executions that came after a `position` report of a later time, which holds
+    them: their fees alone count; `outdated`, such reports from before an execution that came before them,
+    which say nothing of what is held now; `several_accounts`, such reports of one account where others trade
+    the symbol too: its position is unknown from then on.
     """
 
     def value(view: WindowView) -> Estimate:
@@ -251,6 +256,7 @@ def reconciliation_breaks(scope: Scope) -> Series:
             return nothing(view)
         counts, first = counts_of(view, _LEDGER), view.statistic(_BREAKS)
         found = counts["reconciliation_break"] if counts is not None else 0
+        said = {name: counts[name] for name in _POSITION_NOTES if counts is not None and counts[name]}
         breaks = [dict(zip(BREAK_TEXTS, texts, strict=True)) for _, texts in first.rows] if first else []
         return Estimate(
             value=found,
@@ -258,7 +264,7 @@ def reconciliation_breaks(scope: Scope) -> Series:
             status=Status.OK,
             from_ns=view.from_ns,
             to_ns=view.to_ns,
-            extra={"breaks": breaks} if breaks else {},
+            extra=said | ({"breaks": breaks} if breaks else {}),
         )
 
     yield (), value
