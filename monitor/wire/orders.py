@@ -41,8 +41,8 @@ _few_digits = Context(
 
 _ZERO = Decimal(0)
 _FILLS = frozenset(("partial_fill", "fill"))
+_EXECUTED = _FILLS | {"bust", "correct"}
 _LIFE = frozenset(("new", "ack", "cancel", "expire"))
-_QUANTITIES = ("quantity", "last_quantity", "cum_quantity")
 
 # The decimals of a report lie side by side in its fields.
 _NUMBERS = (
@@ -154,14 +154,16 @@ def _plain(report: ExecutionReport, lot_size: Decimal) -> bool:
     limit, price, fee = report.limit_price, report.last_price, report.fee
     try:
         if report.kind in _FILLS:
-            if report.side is None or last is None or price is None or last <= _ZERO:
+            if report.side is None or last is None or price is None:
+                return False
+            if last <= _ZERO or last % lot_size:
                 return False
         elif report.kind not in _LIFE:
             return False
         return not (
-            (ordered is not None and _few_digits(ordered) % lot_size)
-            or (last is not None and _few_digits(last) % lot_size)
-            or (done is not None and _few_digits(done) % lot_size)
+            (last is not None and not _few_digits(last).is_finite())
+            or (ordered is not None and not _few_digits(ordered).is_finite())
+            or (done is not None and not _few_digits(done).is_finite())
             or (limit is not None and not _few_digits(limit).is_finite())
             or (price is not None and not _few_digits(price).is_finite())
             or (fee is not None and not _few_digits(fee).is_finite())
@@ -174,9 +176,8 @@ def _plain(report: ExecutionReport, lot_size: Decimal) -> bool:
 
 
 def check(report: ExecutionReport, lot_size: Decimal) -> None:
-    """What the type of a report cannot say: fields its kind needs, finite and bounded numbers, whole lots.
-
-    The quantities of a `reject` are as wrong as the order was, and are let pass.
+    """What the type of a report cannot say: fields its kind needs, finite and bounded numbers, and whole lots
+    of what is executed or held. What an order asks for may be anything: a fill of it is a fill.
 
     Raises:
         Rejected: missing_field, non_finite, out_of_range, off_lot.
@@ -184,17 +185,23 @@ def check(report: ExecutionReport, lot_size: Decimal) -> None:
     for name in REQUIRED_BY_KIND.get(report.kind, ()):
         if getattr(report, name) is None:
             raise Rejected("missing_field", f"`{name}` is required of a {report.kind}")
-    lots = None if report.kind == "reject" else lot_size
-    _check_numbers("", _NUMBERS, msgspec.structs.astuple(report)[_OF_REPORT], lots)
+    counted = "quantity" if report.kind == "position" else "last_quantity" if report.kind in _EXECUTED else ""
+    _check_numbers("", _NUMBERS, msgspec.structs.astuple(report)[_OF_REPORT], counted, lot_size)
     old = report.undoes
     if old is not None:
         numbers = (old.last_quantity, old.last_price, old.fee)
-        _check_numbers("undoes.", ("last_quantity", "last_price", "fee"), numbers, lots)
+        names = ("last_quantity", "last_price", "fee")
+        _check_numbers("undoes.", names, numbers, "last_quantity", lot_size)
 
 
 def _check_numbers(
-    prefix: str, names: tuple[str, ...], numbers: tuple[Decimal | None, ...], lot_size: Decimal | None
+    prefix: str,
+    names: tuple[str, ...],
+    numbers: tuple[Decimal | None, ...],
+    counted: str,
+    lot_size: Decimal,
 ) -> None:
+    """`counted`: the one that is a number of lots."""
     for name, number in zip(names, numbers, strict=True):
         if number is None:
             continue
@@ -202,11 +209,11 @@ def _check_numbers(
             raise Rejected("non_finite", f"`{prefix}{name}` is {number}")
         if not MIN_ADJUSTED <= number.adjusted() <= MAX_ADJUSTED or len(str(number)) > MAX_CHARS:
             raise Rejected("out_of_range", f"`{prefix}{name}` has too many digits")
-        if name not in _QUANTITIES:
+        if name != counted:
             continue
         if name == "last_quantity" and number <= 0:
             raise Rejected("out_of_range", f"`{prefix}{name}` is {number}, a fill is of more than nothing")
-        if lot_size is not None and not _whole(number, lot_size):
+        if not _whole(number, lot_size):
             text = f"`{prefix}{name}` {number} is not a multiple of the lot size {lot_size}"
             raise Rejected("off_lot", text)
 

@@ -88,7 +88,7 @@ UNDOES = st.fixed_dictionaries({"side": st.just("buy"), "last_quantity": NUMBERS
 
 @given(
     st.sampled_from(get_args(Kind)),
-    st.fixed_dictionaries(dict.fromkeys(DECIMALS, NUMBERS)),
+    st.dictionaries(st.sampled_from(DECIMALS), NUMBERS, max_size=2),
     st.sampled_from(["buy", "sell", None]),
     st.none() | UNDOES,
     st.sampled_from(["0.1", "1", "1e-8"]),
@@ -97,7 +97,8 @@ UNDOES = st.fixed_dictionaries({"side": st.just("buy"), "last_quantity": NUMBERS
 def test_a_report_taken_at_a_glance_is_one_that_passes_every_check(
     kind: str, numbers: dict[str, Any], side: str | None, undoes: Any, lot: str
 ) -> None:
-    message = report(kind=kind, side=side, undoes=undoes, **numbers)
+    usual = {"quantity": "3", "last_quantity": "0.1", "last_price": "7", "amount": "1", "price": "2"}
+    message = report(kind=kind, side=side, undoes=undoes, currency="USD", **usual | numbers)
     table = decode(message, lot=lot)
     assert reasons(table) == [why_not(body(message), Decimal(lot))]
     if table["report"][0] is not None:
@@ -167,6 +168,17 @@ def test_an_execution_is_known_by_account_symbol_and_id() -> None:
     assert len({first, account, other, swapped}) == 4
     assert first == execution_key(None, "BTCUSD", "x-1")
     assert same == execution_key("a", "BTCUSD", "x-1")
+
+
+def test_only_what_is_executed_or_held_must_be_whole_lots() -> None:
+    asked = {"quantity": "0.005", "cum_quantity": "0.0051", "limit_price": "1e-9"}
+    messages = [
+        fill(**asked),
+        report(kind="ack", last_quantity="0", **asked),
+        report(kind="reject", last_quantity="0.005", **asked),
+    ]
+    assert reasons(decode(*messages)) == ["", "", ""]
+    assert reasons(decode(fill(last_quantity="0"))) == ["out_of_range"]
 
 
 def test_an_open_table_takes_the_default_lot() -> None:
