@@ -30,7 +30,7 @@ from monitor.trading.executions import (
     told,
 )
 from monitor.trading.position import VERSION, Book, Line, Position
-from monitor.trading.report import TRANSFER, Execution, Kind, Report
+from monitor.trading.report import TRANSFERS, Execution, Kind, Report
 from monitor.trading.standing import Standing, StoredStanding
 from monitor.trading.units import InstrumentUnits, money_of
 from monitor.wire.keys import execution_key
@@ -327,7 +327,7 @@ class Ledger:
     def _cash(self, report: Report) -> Applied:
         currency = report.currency or self._units[report.symbol].currency
         amount = money_of(_given(report.amount, "amount"))
-        transfer = (report.reason or "").strip().lower() == TRANSFER
+        transfer = (report.reason or "").strip().lower() in TRANSFERS
         self.book.receive(report.symbol, amount, currency, transfer=transfer)
         return Applied.APPLIED
 

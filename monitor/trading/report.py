@@ -21,8 +21,8 @@ class Kind(StrEnum):
     CASH = "cash"
 
 
-TRANSFER = "transfer"
-"""`reason` of a cash report that moves capital and is no profit or loss."""
+TRANSFERS = ("transfer", "deposit", "withdrawal")
+"""`reason` of a cash report that moves capital and is no profit or loss, in any case."""
 
 
 class Execution(Protocol):

@@ -347,9 +347,11 @@ def test_cash_is_profit_unless_it_is_a_transfer() -> None:
         ledger,
         report("cash", "a", amount="-12.5", currency="USD", reason="funding"),
         report("cash", "b", amount="100", currency="EUR", reason="transfer"),
+        report("cash", "c", amount="-30", currency="EUR", reason=" Withdrawal"),
+        report("cash", "d", amount="7", currency="EUR", reason="DEPOSIT"),
     )
-    assert ledger.book.cash == {"USD": -25 * USD // 2, "EUR": 100 * USD}
-    assert ledger.book.transfers == {"EUR": 100 * USD}
+    assert ledger.book.cash == {"USD": -25 * USD // 2, "EUR": 77 * USD}
+    assert ledger.book.transfers == {"EUR": 77 * USD}
 
 
 @pytest.mark.parametrize(
