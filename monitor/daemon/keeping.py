@@ -1,14 +1,16 @@
 """What the meaning of each state record hangs on: under another configuration it is kept, dropped or refused.
 
 What a person must reset (latches, epoch, audit chain) and how far the deployment has come hang on nothing.
-What is held is held: ledgers hang on the units they are counted in alone, the real book's equity on its
-currency. All else is statistics, made under one configuration.
+What is held is held: ledgers hang on the units they are counted in and on whose execution reports they are
+made of, the real book's equity on its currency and on the same. All else is statistics, made under one
+configuration.
 """
 
 from __future__ import annotations
 
 from monitor.daemon.deployed import Deployed
 from monitor.daemon.group import Group
+from monitor.settings.deployment import FilterSettings
 from monitor.settings.instruments import USUAL, Instrument
 from monitor.state.records import OWN
 from monitor.trading.books import ACTIVE, REAL, book_key, symbols_of
@@ -27,7 +29,9 @@ def bond(group: Group, deployed: Deployed, scope: str, key: str) -> str:
     if held(key) or key.startswith("marks/"):
         symbol = symbol_of(key)
         instrument = group.settings.instruments.get(symbol)
-        return f"{symbol} is not an instrument" if instrument is None else _units(instrument, key)
+        if instrument is None:
+            return f"{symbol} is not an instrument"
+        return _units(instrument, key) + ("" if key.startswith("marks/") else whose(deployed.settings.filter))
     return deployed.digest
 
 
@@ -39,6 +43,12 @@ def held(key: str) -> bool:
 def symbol_of(key: str) -> str:
     """The symbol that a task's record of a ledger, its executions or a mark is about."""
     return key.split("/", 3)[3] if key.startswith("exec/") else symbols_of([key]).pop()
+
+
+def whose(wanted: FilterSettings) -> str:
+    """Whose execution reports a book is made of: empty where every report is the deployment's."""
+    named = (("account", wanted.account), ("strategy", wanted.strategy))
+    return "".join(f", {name} {value}" for name, value in named if value is not None)
 
 
 def _units(instrument: Instrument, key: str) -> str:
@@ -54,4 +64,5 @@ def _bond_of_equity(deployed: Deployed, key: str) -> str:
         return deployed.digest
     capital = deployed.settings.capital
     currency = capital.currency if capital else USUAL
-    return f"{currency} {deployed.settings.windows_ns}" if kind == "ring" else currency
+    grids = f" {deployed.settings.windows_ns}" if kind == "ring" else ""
+    return f"{currency}{grids}{whose(deployed.settings.filter)}"

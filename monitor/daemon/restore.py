@@ -37,7 +37,7 @@ def restore(state: Mapping[bytes, bytes], group: Group, partitions: int) -> Rest
     reset, is kept.
 
     Raises:
-        StateError: unreadable, of another version or partition count, or a book in units that have changed.
+        StateError: unreadable, of another version or partition count, a book in other units, or of other orders than now.
     """
     meta = decode_meta(state[META]) if META in state else None
     if meta is not None and meta.partitions != partitions:
@@ -61,8 +61,8 @@ def restore(state: Mapping[bytes, bytes], group: Group, partitions: int) -> Rest
             elif held(key):
                 raise StateError(
                     f"deployment {name}: the book of {symbol_of(key)} is kept in {sealed_under}; the "
-                    f"configuration now says: {now}. Remedy: set the instrument back; to begin with other "
-                    "units, give the deployment a new name."
+                    f"configuration now says: {now}. Remedy: set instrument and filter back; to begin "
+                    "with other units, or another account or strategy, give the deployment a new name."
                 )
             else:
                 misfits[name] = (*misfits.get(name, ()), record_key(scope, name, key))

@@ -15,6 +15,7 @@ from simulation import MS, SECOND, START_NS, World
 from streams import Script
 
 from monitor.daemon.group import Group
+from monitor.daemon.keeping import bond
 from monitor.errors import StateError
 from monitor.policy.chain import verify
 from monitor.state.records import OWN, TASK, unseal
@@ -143,6 +144,28 @@ def test_a_book_in_lots_of_another_size_is_refused(house: Path, group: Group) ->
         instrument["lot_size"] = "0.1"
     with pytest.raises(StateError, match=r"kept in lot_size 1.*says: lot_size 0\.1.*Remedy"):
         begun_again(world, group_of(write_configuration(house, document, "lots.yaml"))).settle()
+
+
+@pytest.mark.parametrize(
+    ("filter", "now"),
+    [({"strategy": "desk", "account": "OTHER"}, "account OTHER, strategy desk"), ({}, "1 USD")],
+)
+def test_a_book_of_other_orders_is_refused(
+    house: Path, group: Group, filter: dict[str, str], now: str
+) -> None:
+    world = after_the_kill(group)
+    said = (
+        rf"kept in lot_size 1, multiplier 1 USD, strategy desk; .* says: [^;]*{now}\. Remedy: .* filter back"
+    )
+    with pytest.raises(StateError, match=said):
+        begun_again(world, changed(house, "others", filter=filter)).settle()
+
+
+def test_equity_of_other_orders_is_begun_anew(house: Path, group: Group) -> None:
+    other = changed(house, "others", filter={"account": "OTHER"}).deployments[DEPLOYMENT]
+    for key in (f"equity/course/{REAL}/session", f"equity/ring/{REAL}/6"):
+        bonds = {bond(group, deployed, OWN, key) for deployed in (group.deployments[DEPLOYMENT], other)}
+        assert len(bonds) == 2
 
 
 def test_marks_in_ticks_of_another_size_are_begun_anew(house: Path, group: Group) -> None:
