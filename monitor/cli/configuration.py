@@ -10,17 +10,20 @@ from typing import Final, cast
 from rich.console import Console
 
 from monitor.engine.catalogue import FAMILIES
+from monitor.engine.measures.agreement import PARITY_PAIRS
 from monitor.engine.measures.latency import QUANTILES
 from monitor.errors import Problem
 from monitor.settings.configuration import Settings
 from monitor.settings.loading import Examined, examine, load
-from monitor.settings.metric_info import Blame, MetricInfo
+from monitor.settings.metric_info import Blame, MetricInfo, NOf
 from monitor.transport.contract import INPUTS
 
 BAD_CONFIGURATION: Final = 2
 """Exit code of a command that cannot use its configuration."""
 
 _LABEL_VALUES: Final[Mapping[str, tuple[str, ...]]] = {"quantile": QUANTILES, "stream": INPUTS}
+
+_MOST: Final[Mapping[str, int]] = {"parity pairs": PARITY_PAIRS, "one": 1}
 
 _AGAINST_REFERENCE: Final = ("drift", "prediction_drift")
 """Groups of metrics that there are with a reference only."""
@@ -38,6 +41,11 @@ def known_metrics() -> dict[str, MetricInfo]:
             capital=family.capital,
             reference=family.group in _AGAINST_REFERENCE,
             values={label: _LABEL_VALUES[label] for label in family.labels if label in _LABEL_VALUES},
+            n_of=cast(NOf, family.n_of),
+            most=_MOST.get(family.n_of),
+            low=family.bounds[0],
+            high=family.bounds[1],
+            unit=family.unit,
         )
         for family in FAMILIES
     }

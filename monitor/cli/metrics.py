@@ -43,8 +43,12 @@ with `unknown` and `stale`: the last there was, on which hard limits still act.
 BLAMES = {
     "shadow": "the shadow named by `role`",
     "role": "the role in its label",
+    "model": "the role in its label, and is no reason to stop trading",
     "active": "the active model in production",
-    "deployment": "the deployment as a whole",
+    "fills": "the active's fills; what is half of paper stops no trading",
+    "book": "whose book it is; only the real one stops trading or rolls back",
+    "twin": "the shadow in its label; that of the active is the desk's execution",
+    "deployment": "no model, but may stop trading",
     "nobody": "nobody",
 }
 

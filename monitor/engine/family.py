@@ -28,17 +28,34 @@ Series = Iterator[tuple[Labels, Value]]
 """Labels and value function of each series of a family."""
 
 
+BOUNDS: dict[str, tuple[float | None, float | None]] = {
+    "fraction": (0.0, 1.0),
+    "probability": (0.0, 1.0),
+    "squared probability": (0.0, 1.0),
+    "distance": (0.0, 1.0),
+    "correlation": (-1.0, 1.0),
+    "seconds": (0.0, None),
+    "count": (0.0, None),
+    "per second": (0.0, None),
+    "nats": (0.0, None),
+    "evidence": (0.0, None),
+}
+"""Of the values of a unit. A `ratio` has none: a full swap is a turnover of 2."""
+
+
 @dataclass(frozen=True, slots=True)
 class Family:
-    """A metric by name. `blame`: whom it accuses: `shadow`, `role` (the label's), `active`, `deployment` or
-    `nobody`.
+    """A metric by name. `blame`: whom a bad value speaks against, and so what a rule may do about it
+    (`settings.blame`).
 
     `of(scope)` yields labels and value functions of the pane metrics; None for metrics of the books, of which
     `book(scope)` yields the series: they are made from books at instants. `every_ns`: shortest useful
     schedule, 0 = every evaluation. `kinds`: of the outputs of models that have it, () where all have;
     `stream`: the optional input it is made of. `made_of`: what its documentation is in: statistics, or
     functions that read them. `windowed`: whether it is read over windows; a sequence counts from its own
-    start. `ticks`: whether rules may ask for it at every tick, and not only at every evaluation.
+    start. `ticks`: whether rules may ask for it at every tick, and not only at every evaluation. `n_of`: what
+    its `n` counts, where that is bounded (`settings.thresholds`). `signed`: whether it may be negative
+    though its unit is not.
     """
 
     name: str
@@ -58,6 +75,14 @@ class Family:
     ticks: bool = False
     capital: bool = False
     """Whether it is measured against capital."""
+    n_of: str = "rows"
+    signed: bool = False
+
+    @property
+    def bounds(self) -> tuple[float | None, float | None]:
+        """The least and the largest value it can have; None where there is none."""
+        low, high = BOUNDS.get(self.unit, (None, None))
+        return (None if self.signed else low), high
 
     @property
     def group(self) -> str:

@@ -26,6 +26,7 @@ PREFIX = "shadow_monitor_"
 SUFFIXES = {
     "seconds": "_seconds",
     "fraction": "_ratio",
+    "ratio": "_ratio",
     "per second": "_per_second",
     "count": "",
     "correlation": "",

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
-from typing import Any, NamedTuple
+from typing import Any
 
 from monitor.engine.panes import pane_length
 from monitor.errors import Problem
 from monitor.policy.durations import format_duration
-from monitor.policy.rules import ACTIVE, DEPLOYMENT
-from monitor.settings.calendars import SessionSettings, calendar_of
-from monitor.settings.deployment import (
-    GridSettings,
-    ModelSettings,
-    SequenceSettings,
-)
+from monitor.policy.rules import ACTIVE
+from monitor.settings.blame import FILLS, blame_findings, subject_findings
+from monitor.settings.calendars import calendar_of
+from monitor.settings.deployment import SequenceSettings
 from monitor.settings.document import Document, Location
 from monitor.settings.instruments import DEFAULT_STEP
 from monitor.settings.measuring import currency_findings, fx_findings, performance_findings
@@ -35,11 +32,12 @@ from monitor.settings.parts import (
 )
 from monitor.settings.quantities import DAY
 from monitor.settings.rules import LIMIT, RuleSettings
+from monitor.settings.surroundings import RuleFinding, RuleSurroundings
+from monitor.settings.thresholds import sample_findings, threshold_findings
 from monitor.trading.paper_rules import MAX_LOTS
 
 Finding = tuple[Location, str, str]
 """Where, what, remedy."""
-_FILLS = ("paper", "real")
 
 
 def inconsistencies(
@@ -141,39 +139,19 @@ def _samples(at: Location, parts: Parts) -> Iterator[Finding]:
         yield (*at, "samples", "ks_features"), message, "set reference, or write `ks_features: []`"
 
 
-class _RuleSurroundings(NamedTuple):
-    """What a rule may refer to; None where that part of the deployment is itself mistaken."""
-
-    models: ModelSettings | None
-    windows_ns: tuple[int, ...] | None
-    grids: GridSettings | None
-    calendar: SessionSettings | str | None
-    without_capital: bool
-    without_reference: bool
-    known_metrics: Mapping[str, MetricInfo] | None
-
-    def has(self, role: str) -> bool:
-        return self.models is None or role in self.models.roles
-
-    @property
-    def several_shadows(self) -> bool:
-        return self.models is not None and len(self.models.shadows) > 1
-
-    def info(self, rule: RuleSettings) -> MetricInfo | None:
-        return self.known_metrics.get(rule.metric) if self.known_metrics is not None else None
-
-
 def _rules(
     at: Location,
     deployment: Mapping[str, Any],
     parts: Parts,
     known_metrics: Mapping[str, MetricInfo] | None,
 ) -> Iterator[Finding]:
-    around = _RuleSurroundings(
+    around = RuleSurroundings(
         models=parts.get("models"),
         windows_ns=parts.get("windows"),
         grids=parts.get("grids"),
         calendar=parts.get("calendar"),
+        samples=parts.get("samples"),
+        performance=parts.get("performance"),
         without_capital=parts.has("capital") and parts.get("capital") is None,
         without_reference=parts.has("reference") and parts.get("reference") is None,
         known_metrics=known_metrics,
@@ -197,58 +175,7 @@ def _rules(
                 yield (*here, key), message, remedy
 
 
-RuleFinding = tuple[str, str, str]
-"""Key of the rule, what, remedy."""
-
-
-def _subject(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
-    if around.models is not None and rule.subject not in (subjects := {*around.models.roles, DEPLOYMENT}):
-        yield (
-            "subject",
-            f"{rule.subject!r} is no subject of this deployment",
-            suggestion(rule.subject, subjects),
-        )
-        return
-    shadow = rule.subject not in (ACTIVE, DEPLOYMENT)
-    if rule.action == "demote" and not shadow:
-        yield "action", f"only a shadow can be demoted, not `{rule.subject}`", "name the shadow as subject"
-    if rule.action == "rollback" and rule.subject != ACTIVE:
-        yield (
-            "action",
-            f"only the active can be rolled back, not `{rule.subject}`",
-            "write demote for a shadow",
-        )
-    if rule.action in ("reduce", "kill") and rule.subject != DEPLOYMENT:
-        remedy = "write `subject: deployment`"
-        yield "action", f"{rule.action} acts on the deployment, not on `{rule.subject}`", remedy
-    if rule.action == "rollback" and around.models is not None and around.models.previous is None:
-        yield "action", "there is nothing to roll back to", "set models.previous"
-
-
-def _blame(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
-    """A rule that takes a role out of service must rest on a metric that speaks against that very role."""
-    takes_out = {"demote": rule.subject not in (ACTIVE, DEPLOYMENT), "rollback": rule.subject == ACTIVE}
-    if not takes_out.get(rule.action) or not around.has(rule.subject):
-        return
-    what = f"{rule.action} of `{rule.subject}`"
-    role = rule.labels.get("role")
-    blame = info.blame if (info := around.info(rule)) is not None else None
-    if role is not None and role != rule.subject:
-        message = f"{what} on {rule.metric} of `{role}`, which speaks only against `{role}`"
-        yield "metric", message, f"make `{role}` the subject, or choose a metric of `{rule.subject}`"
-    elif blame == "nobody":
-        yield "metric", f"{what} on {rule.metric}, which blames no model", "write `action: alert`"
-    elif blame == "shadow" and rule.action == "rollback":
-        message = f"{what} on {rule.metric}, which speaks only against a shadow"
-        yield "metric", message, "demote the shadow, or choose a metric of the active"
-    elif blame == "active" and rule.action == "demote":
-        message = f"{what} on {rule.metric}, which speaks only against the active"
-        yield "metric", message, "choose a metric of the shadow"
-    elif role is None and (blame == "role" or (blame == "shadow" and around.several_shadows)):
-        yield "labels", f"{what} on {rule.metric} of every role", f"write `labels: {{role: {rule.subject}}}`"
-
-
-def _foundation(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
+def _foundation(rule: RuleSettings, around: RuleSurroundings) -> Iterator[RuleFinding]:
     info = around.info(rule)
     if around.without_capital and info is not None and info.capital:
         yield "metric", f"{rule.metric} is measured against capital, and there is none", "set capital"
@@ -257,7 +184,7 @@ def _foundation(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleF
         yield "metric", message, "set reference"
 
 
-def _window(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
+def _window(rule: RuleSettings, around: RuleSurroundings) -> Iterator[RuleFinding]:
     windows, info, window = around.windows_ns, around.info(rule), rule.window
     if info is not None and info.windowed and window == 0:
         yield "window", f"{rule.metric} needs a window", "write one of the deployment's windows"
@@ -272,7 +199,7 @@ def _window(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFindi
         yield "window", message, "add it to `windows`, or use one of them, session or promotion"
 
 
-def _series(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
+def _series(rule: RuleSettings, around: RuleSurroundings) -> Iterator[RuleFinding]:
     info = around.info(rule)
     if info is not None:
         for label in sorted(set(rule.labels) - set(info.labels)):
@@ -291,11 +218,11 @@ def _series(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFindi
         yield "labels", f"{role!r} is no role of this deployment", suggestion(role, around.models.roles)
     if role == ACTIVE and info is not None and info.blame == "shadow":
         yield "labels", f"{rule.metric} is a metric of shadows", "name a shadow as role"
-    if fills is not None and fills not in _FILLS:
-        yield "labels", f"unknown fills {fills!r}", suggestion(fills, _FILLS)
+    if fills is not None and fills not in FILLS:
+        yield "labels", f"unknown fills {fills!r}", suggestion(fills, FILLS)
 
 
-def _schedule(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFinding]:
+def _schedule(rule: RuleSettings, around: RuleSurroundings) -> Iterator[RuleFinding]:
     grids = around.grids
     if isinstance(rule.schedule, int) and grids is not None and rule.schedule % grids.tick_ns:
         yield "schedule", "is not a multiple of grids.tick", "write a multiple of it"
@@ -306,11 +233,13 @@ def _schedule(rule: RuleSettings, around: _RuleSurroundings) -> Iterator[RuleFin
             yield "schedule", message, "write a shorter one, or 1d: once a session, at its close"
 
 
-_RULE_CHECKS: tuple[Callable[[RuleSettings, _RuleSurroundings], Iterator[RuleFinding]], ...] = (
-    _subject,
-    _blame,
+_RULE_CHECKS: tuple[Callable[[RuleSettings, RuleSurroundings], Iterator[RuleFinding]], ...] = (
+    subject_findings,
+    blame_findings,
     _foundation,
     _window,
     _series,
+    threshold_findings,
+    sample_findings,
     _schedule,
 )

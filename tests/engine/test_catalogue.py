@@ -9,6 +9,7 @@ import pytest
 from engine_cases import FEATURES, MARKOUTS, MS, REFERENCE, START, House, S, made_up, rule, told
 from scipy.stats import spearmanr
 
+from monitor.cli.metrics import BLAMES
 from monitor.daemon.report import series
 from monitor.engine.catalogue import BY_NAME, FAMILIES, Catalogue, sources
 from monitor.engine.family import nothing, seconds_text
@@ -70,7 +71,7 @@ def test_every_series_has_the_labels_that_its_family_declares():
 def test_labels_are_declared_in_order_and_blame_is_one_of_the_words():
     for family in FAMILIES:
         assert family.labels == tuple(sorted(family.labels))
-        assert family.blame in ("shadow", "role", "active", "deployment", "nobody")
+        assert family.blame in BLAMES
         assert family.unit
         assert family.meaning.endswith(".")
 

@@ -96,7 +96,7 @@ def test_what_cannot_be_measured_is_refused(change, key, says):
 
 
 def test_without_capital_what_needs_it_is_refused_and_the_rest_is_not():
-    rule = {"id": "x", "subject": "deployment", "metric": "sharpe", "window": "session", "below": 0,
+    rule = {"id": "x", "subject": "deployment", "metric": "sharpe", "window": "session", "below": 0.5,
             "labels": {"role": "active", "fills": "real"}, "action": "alert"}  # fmt: skip
     bare = {f"{AT}.capital": REMOVED, f"{AT}.policy.rules": [rule]}
     assert not problems(bare)

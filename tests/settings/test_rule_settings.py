@@ -61,8 +61,8 @@ DEPLOYMENT = {"subject": "deployment", "action": "kill"}
         rule(**ACTIVE, metric="served_error_rate", labels={}),
         rule(**ACTIVE, metric="error_rate", labels={"role": "active"}),
         rule(**ACTIVE, metric="prediction_psi", labels={"role": "active"}),
-        rule(**DEPLOYMENT, scope="serving"),
-        rule(subject="deployment", action="reduce"),
+        rule(**DEPLOYMENT, scope="serving", metric="serving_parity", labels={}),
+        rule(subject="deployment", action="reduce", metric="reject_rate", labels={}),
         rule(action="alert", metric="psi", labels={}),
         rule(action="alert", metric="psi", labels={"feature": "f0"}),
         rule(
