@@ -37,7 +37,7 @@ def restore(state: Mapping[bytes, bytes], group: Group, partitions: int) -> Rest
     reset, is kept.
 
     Raises:
-        StateError: unreadable, of another version or partition count, a book in other units or of other orders.
+        StateError: unreadable, of another version or partition count, a book in other units or of others.
     """
     meta = decode_meta(state[META]) if META in state else None
     if meta is not None and meta.partitions != partitions:

@@ -48,7 +48,9 @@ class Evidence:
         self._merged: Pane | None = None
         self._fresh = False
         self._views: dict[tuple[int, int], WindowView] = {}
-        self._dirty: set[str] = set()
+        self._dirty: set[str] = {"anew"}
+        self._heard: set[int] = set()
+        """Tasks that have said where they went on after the statistics were begun anew."""
 
     @property
     def since(self) -> int | None:
@@ -92,6 +94,9 @@ class Evidence:
 
     def _fold_one(self, task: int, partial: Partial, closed: dict[int, Pane]) -> bool:
         """Whether it said anything new."""
+        if self._rings.anew is not None and task not in self._heard:
+            self._begin_anew(partial.at + self._grid.tick)
+            self._heard.add(task)
         for start in [said.start for said in (*partial.closed, partial.open) if said is not None]:
             self._begin(start, partial.first)
         for said in partial.closed:
@@ -118,6 +123,11 @@ class Evidence:
         if self._rings.begun is None or begun < self._rings.begun:
             self._rings.begun = begun
             self._dirty.add("begun")
+
+    def _begin_anew(self, at: int) -> None:
+        """Rows before `at` were folded under another configuration: they are in no pane."""
+        self._rings.anew = max(at, self._rings.anew or at)
+        self._dirty.add("anew")
 
     def _open_with(self, task: int, saying: Open) -> Open:
         """A task's open pane, as known before, with what is said of it now."""
@@ -196,6 +206,8 @@ class Evidence:
                 out[key] = msgspec.msgpack.encode(totals)
             elif key == "begun":
                 out[key] = msgspec.msgpack.encode(self._rings.begun)
+            elif key == "anew":
+                out[key] = msgspec.msgpack.encode((self._rings.anew, sorted(self._heard)))
             else:
                 opened = self._open.get(int(key.removeprefix("open/")))
                 out[key] = msgspec.msgpack.encode(opened) if opened is not None else None
@@ -209,6 +221,9 @@ class Evidence:
             StateError: a record cannot be read.
         """
         self._at, self._rings.since = at or 0, since
+        # Written with the first commit, and under another configuration not among the records.
+        if at is not None and "anew" not in records:
+            self._begin_anew(at)
         self.sequences.restore(records)
         for key, data in records.items():
             kind, *rest = key.split("/")
@@ -222,6 +237,9 @@ class Evidence:
                 self._rings.restore(length, start, pane)
             elif kind == "open":
                 self._open[numbers[0]] = read_value(Open, key, data)
+            elif kind == "anew":
+                self._rings.anew, heard = read_value(tuple[int | None, list[int]], key, data)
+                self._heard = set(heard)
             elif kind == "begun":
                 self._rings.begun = read_value(int, key, data)
             elif kind == "totals":

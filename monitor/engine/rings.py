@@ -18,7 +18,8 @@ class WindowView:
 
     `starts`: of the panes; each ends where the next begins, or with its length, the last with the window.
     `filled_ns`: since when it can hold rows: later than `from_ns` while the deployment is younger than the
-    window.
+    window. `whole`: it holds all rows that there were; not while it reaches back to before the statistics
+    were begun anew.
     """
 
     kinds: Mapping[str, Kind]
@@ -27,6 +28,7 @@ class WindowView:
     from_ns: int
     to_ns: int
     filled_ns: int
+    whole: bool = True
     sequences: Mapping[str, Any] = field(default_factory=dict)
     _joined: dict[str, Any] = field(default_factory=dict)
     _made: dict[tuple[str, Callable[..., Any]], Any] = field(default_factory=dict)
@@ -69,7 +71,8 @@ class WindowView:
 class Rings:
     """One ring of closed panes by pane length; keys of a ring are the panes' starts.
 
-    `since`: evidence before it does not count; `begun`: the deployment's first row, to the tick.
+    `since`: evidence before it does not count; `begun`: the deployment's first row, to the tick; `anew`: rows
+    before it are missing, since a changed configuration began the statistics anew.
 
     Memory: the longest window / pane length of each ring (at most 30 x 48) and one, whatever the event rate.
     A deployment of 32 features, one shadow and windows of 5 m, 1 h, 24 h and 30 d holds 232 panes of up to
@@ -86,6 +89,7 @@ class Rings:
         self._changed: set[tuple[int, int]] = set()
         self.since: int | None = None
         self.begun: int | None = None
+        self.anew: int | None = None
 
     def add(self, start: int, pane: Pane) -> None:
         """A finest pane that starts at `start`, merged over the tasks that closed it together."""
@@ -122,7 +126,8 @@ class Rings:
             starts.append(to_ns // opened.length_ns * opened.length_ns)
         from_ns = min(start, to_ns)
         filled = from_ns if self.begun is None else min(max(from_ns, self.begun), to_ns)
-        return WindowView(self._kinds, tuple(panes), tuple(starts), from_ns, to_ns, filled)
+        whole = self.anew is None or from_ns >= self.anew
+        return WindowView(self._kinds, tuple(panes), tuple(starts), from_ns, to_ns, filled, whole)
 
     def drop(self, now: int) -> None:
         """Forget panes that no window reaches any more."""

@@ -24,10 +24,20 @@ from monitor.policy.chain import Head
 from monitor.policy.commands import Answer, Command, CommandDesk
 from monitor.policy.docket import Docket, Proof, Seen
 from monitor.policy.durations import DAY
-from monitor.policy.evaluation import Phase, RuleState
+from monitor.policy.evaluation import Episode, Phase, RuleState
 from monitor.policy.events import Decision, EventType, Heartbeat, event_id
 from monitor.policy.latches import Latch, Latches
-from monitor.policy.rules import DEPLOYMENT, TASK_SILENT, Action, Grids, Policy, Rule, Scope, Severity
+from monitor.policy.rules import (
+    BUILT_IN,
+    DEPLOYMENT,
+    TASK_SILENT,
+    Action,
+    Grids,
+    Policy,
+    Rule,
+    Scope,
+    Severity,
+)
 from monitor.policy.schedule import Calendar, Schedule
 from monitor.stats.estimate import Estimate, Status
 
@@ -86,6 +96,8 @@ class Decider:
         self._docket = Docket(policy, self.latches, self._log, self.schedule)
         self._desk = CommandDesk(self.latches, self._log, self._docket.open_episodes)
         self._silence = Silence()
+        self._withdrawn: dict[str, Episode] = {}
+        """By id the open firings of built-in rules that are no longer there."""
         self._dirty: set[str] = set()
 
     @property
@@ -125,7 +137,7 @@ class Decider:
             missing: tasks that have not reported `at_ns`: every value is then unknown, or stale.
             age_ns: how late the instant is evaluated, as measured (live) or journaled (replay; 0 without).
         """
-        events = self._watch_tasks(at_ns, missing)
+        events = [*self._watch_tasks(at_ns, missing), *self._withdraw(at_ns)]
         used_age = False
         for rule in self.due(at_ns):
             seen = Seen(at_ns, estimates(rule), bool(missing), prove, rule.old(age_ns))
@@ -176,15 +188,20 @@ class Decider:
             }
         )
 
-    def records(self, dirty_only: bool = True) -> dict[str, bytes]:
-        """Small msgpack records by key; with `dirty_only` those changed since `mark_clean`."""
+    def records(self, dirty_only: bool = True) -> dict[str, bytes | None]:
+        """Small msgpack records by key; with `dirty_only` those changed since `mark_clean`; None: deleted."""
         fixed = ["chain", "commands", "epoch", "silence"]
         latches = [f"latch/{name}" for name in self.latches.states]
         if dirty_only:
             keys = {*self._dirty, *(f"rule/{key}" for key in self._docket.dirty)}
         else:
             keys = {*fixed, *latches, *(f"rule/{key}" for key in self._docket)}
-        return {key: msgspec.msgpack.encode(self._record(key)) for key in sorted(keys)}
+        gone = {
+            key for key in keys if key.startswith("rule/") and key.removeprefix("rule/") not in self._docket
+        }
+        return {
+            key: None if key in gone else msgspec.msgpack.encode(self._record(key)) for key in sorted(keys)
+        }
 
     def mark_clean(self) -> None:
         """The records as they are now go into a commit; called right after `records`."""
@@ -240,6 +257,41 @@ class Decider:
         )
         return [event]
 
+    def _withdraw(self, at_ns: int) -> list[Decision]:
+        """End what built-in rules fired that a changed configuration has taken away: a firing without an end
+        would stay open wherever it was told."""
+        events = []
+        for rule, episode in sorted(self._withdrawn.items()):
+            subjects = self._log.subjects
+            name = event_id(
+                subjects.deployment,
+                self.policy.name,
+                rule,
+                (),
+                DEPLOYMENT,
+                episode.number,
+                Phase.RESOLVED,
+                at_ns,
+            )
+            event = self._log.write(
+                EventType(episode.published_as),
+                name,
+                at_ns,
+                subject=DEPLOYMENT,
+                evidence={"since_ns": episode.since_ns},
+                episode=episode.number,
+                rule=rule,
+                status=Status.UNKNOWN,
+                phase=Phase.RESOLVED,
+                severity=Severity.WARNING,
+                action=Action.ALERT,
+                reason=wording.withdrawn(rule, episode.since_ns),
+            )
+            events.append(event)
+            self._dirty.add(f"rule/{rule}")
+        self._withdrawn.clear()
+        return events
+
     def _note(self, events: list[Decision]) -> None:
         """Events moved the chain, and latches where the states before and after differ."""
         if not events:
@@ -269,6 +321,9 @@ class Decider:
         match room:
             case "rule":
                 made_for, state = msgspec.msgpack.decode(value, type=tuple[str, RuleState])
+                if name in BUILT_IN and name not in self._docket and state.firing is not None:
+                    self._withdrawn[name] = state.firing
+                    return True
                 return self._docket.restore(name, made_for, state)
             case "latch" if name in self.latches:
                 self.latches.restore(name, msgspec.msgpack.decode(value, type=Latch))

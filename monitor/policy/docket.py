@@ -29,7 +29,7 @@ from monitor.policy.evaluation import (
 )
 from monitor.policy.events import TYPE_OF, Decision, EventType, event_id
 from monitor.policy.latches import Latches, Refusal, Transition
-from monitor.policy.rules import Action, NoData, Policy, Rule, Severity
+from monitor.policy.rules import BUILT_IN, Action, NoData, Policy, Rule, Severity
 from monitor.policy.schedule import Schedule
 from monitor.stats.estimate import Estimate, Status
 
@@ -95,6 +95,9 @@ class Docket:
     def record(self, key: str) -> tuple[str, RuleState]:
         """A rule's state with the digest of the rule it was made for."""
         return _rule_digest(self._rules[key]), self._states[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._rules
 
     def restore(self, key: str, made_for: str, state: RuleState) -> bool:
         """Take up a recorded state; False where the rule is gone or has changed."""
@@ -227,6 +230,9 @@ def _episode(state: RuleState, reason: Reason) -> Episode:
 
 
 def _rule_digest(rule: Rule) -> str:
+    """A rule that nobody wrote goes on firing over whatever window it now has."""
+    if rule.id in BUILT_IN:
+        rule = replace(rule, window=0, for_ns=0)
     return digest(msgspec.to_builtins(rule))[:16]
 
 

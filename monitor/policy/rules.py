@@ -27,6 +27,16 @@ RECONCILIATION_BREAK = "reconciliation-break"
 """Rule id of the alert about a reported position that contradicts the ledger; reserved. Positions are mostly
 reported after the close: it is judged at any hour."""
 
+EXECUTION_REFUSED = "execution-refused"
+"""Rule id of the alert about records of the order stream that had to be refused: what they say is in no book.
+Reserved, and judged at any hour."""
+
+ORDERS_FILTERED_OUT = "orders-filtered-out"
+"""Rule id of the alert about a filter that has left out every execution report so far; reserved."""
+
+BUILT_IN = (RECONCILIATION_BREAK, EXECUTION_REFUSED, ORDERS_FILTERED_OUT)
+"""Rules of a deployment beside those of its policy, all about the deployment."""
+
 TICK, EVALUATION = "tick", "evaluation"
 
 Labels = tuple[tuple[str, str], ...]
@@ -123,7 +133,7 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     def sleeps(self) -> bool:
         """Whether the rule sleeps outside the calendar, and waits for data. One that does not speaks of what
         happens at any hour: where nothing came, nothing did."""
-        return self.id != RECONCILIATION_BREAK
+        return self.id not in (RECONCILIATION_BREAK, EXECUTION_REFUSED)
 
     def period_ns(self, grids: Grids) -> int:
         """Event time between two evaluations of the rule."""

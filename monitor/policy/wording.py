@@ -9,7 +9,7 @@ from monitor.policy.evaluation import RuleState, finite
 from monitor.policy.events import Artifact, rfc3339
 from monitor.policy.latches import LatchState, Refusal, Transition
 from monitor.policy.rules import MONEY_UNIT, RECONCILIATION_BREAK, Action, Rule
-from monitor.stats.estimate import NO_RATE, Estimate
+from monitor.stats.estimate import BEGUN_ANEW, NO_RATE, Estimate
 
 ALERT_ONLY = "alert only."
 
@@ -59,7 +59,8 @@ def resolved(rule: Rule, estimate: Estimate, began_ns: int, at_ns: int, standing
     """Of a resolve: the value, how long it lasted, and which latch stays."""
     value, lasted = number(finite(estimate.value), rule.money), format_duration(at_ns - began_ns)
     if rule.id == RECONCILIATION_BREAK and isinstance(rule.window, int):
-        return f"no position report has contradicted the ledger for {format_duration(rule.window)}."
+        quiet = format_duration(min(rule.window, estimate.to_ns - estimate.from_ns))
+        return f"no position report has contradicted the ledger for {quiet}."
     return (
         f"{rule.describe_metric()} is {value}, no longer {rule.comparator} {number(rule.threshold)} "
         f"(n = {estimate.n}), after {lasted}{_standing(rule.subject, standing)}."
@@ -71,6 +72,8 @@ def no_data(rule: Rule, state: RuleState, estimate: Estimate, effect: str) -> st
     since = rfc3339(state.absent_since_ns) if state.absent_since_ns is not None else "now"
     no_rate = estimate.extra.get(NO_RATE)
     why = f", no rate for {', '.join(no_rate)}" if no_rate else ""
+    if estimate.extra.get(BEGUN_ANEW):
+        why += ", since a changed configuration began the statistics anew"
     return (
         f"{rule.describe_metric()} has no data (status {estimate.status}, n = {estimate.n}{why}) since "
         f"{since}; rule {rule.id} cannot judge: {effect}"
@@ -82,6 +85,14 @@ def data_back(rule: Rule, estimate: Estimate, began_ns: int, at_ns: int, standin
     return (
         f"{rule.describe_metric()} has data again after {format_duration(at_ns - began_ns)}: "
         f"{number(finite(estimate.value), rule.money)} (n = {estimate.n}){_standing(rule.subject, standing)}."
+    )
+
+
+def withdrawn(rule: str, began_ns: int) -> str:
+    """Of a built-in rule that fired and is no longer there."""
+    return (
+        f"rule {rule} has fired since {rfc3339(began_ns)}; the configuration has been changed and nobody "
+        "watches this any more. What it said is not known to be mended."
     )
 
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainValidator, model_validator
 
-from monitor.policy.rules import RECONCILIATION_BREAK, TASK_SILENT
+from monitor.policy.rules import BUILT_IN, TASK_SILENT
 from monitor.settings.mistakes import mistake, not_yet, suggestion
 from monitor.settings.quantities import (
     SECOND,
@@ -132,7 +132,7 @@ class RuleSettings(Section):
     def _meaningful(self) -> RuleSettings:
         if (self.above is None) == (self.below is None):
             raise mistake("needs exactly one of `above` and `below`", "keep the one that is a failure")
-        if self.id in (TASK_SILENT, RECONCILIATION_BREAK):
+        if self.id in (TASK_SILENT, *BUILT_IN):
             raise mistake(f"the id {self.id} is reserved", "choose another id")
         if self.no_data == "halt" and self.action == "alert":
             raise mistake("no_data: halt takes the action of the rule, which is none", "write no_data: alert")

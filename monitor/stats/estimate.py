@@ -11,6 +11,10 @@ NO_RATE = "no_rate"
 """In `extra`: the currencies for want of whose rate a value is unknown."""
 
 
+BEGUN_ANEW = "begun_anew"
+"""In `extra`, true: a changed configuration began the statistics anew within the window."""
+
+
 class Status(StrEnum):
     """`OK` alone may pass, fail or resolve a rule."""
 

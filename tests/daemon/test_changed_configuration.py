@@ -12,12 +12,13 @@ import orjson
 import pytest
 from house import DEPLOYMENT, configuration, group_of, rule, write_configuration
 from simulation import MS, SECOND, START_NS, World
-from streams import Script
+from streams import Script, Sent, encode, fill
 
 from monitor.daemon.group import Group
 from monitor.daemon.keeping import bond
 from monitor.errors import StateError
 from monitor.policy.chain import verify
+from monitor.policy.rules import RECONCILIATION_BREAK
 from monitor.state.records import OWN, TASK, unseal
 from monitor.transport.contract import STATUS
 
@@ -135,6 +136,69 @@ def test_another_policy_keeps_all_statistics(house: Path, group: Group) -> None:
     totals = other.trace.totals(DEPLOYMENT)
     assert totals["features"] + totals["orders"] == len(world.script)
     assert verify(other.trace.published(heartbeats=True)) == []
+
+
+BREAK_NS = START_NS + 8 * SECOND
+
+
+@cache
+def contradicted(group: Group) -> World:
+    """Killed while the alert about a position that contradicts the ledger is firing."""
+    script = Script(11, seconds=14, timely=True, gap_ms=90, order_gap_ms=250, faults=False).messages()
+    said = fill("AAA-position", BREAK_NS, "AAA", "buy", 1, 10_000)
+    said |= {"kind": "position", "quantity": "7777", "price": "100"}
+    place = next(n for n, sent in enumerate(script) if sent.clock_ns > BREAK_NS)
+    script.insert(place, Sent(BREAK_NS, "orders", b"AAA", encode(said)))
+    world = World(group, script, 2)
+    world.quiet(BREAK_NS + 1500 * MS)
+    assert [phase for phase, *_ in breaks(world)] == ["firing"]
+    return world
+
+
+def breaks(world: World) -> list[tuple[str, int, str]]:
+    """Phase, event time since the break and sentence of what was published about it."""
+    told = [event["data"] | {"time": event["time"]} for event in world.trace.published()]
+    return [
+        (data["phase"], (data["to_ns"] or 0) - BREAK_NS, data["reason"])
+        for data in told
+        if data["rule"] == RECONCILIATION_BREAK
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "windows"),
+    [({"windows": ["2s", "3s", "6s"]}, "2s"), ({"windows": ["1s", "2s", "6s"]}, "1s"), ({"paper": {}}, "2s")],
+)
+def test_a_changed_configuration_is_no_all_clear_of_a_break(
+    house: Path, group: Group, changes: dict[str, Any], windows: str
+) -> None:
+    """The window reaches back to before the statistics began anew: nobody knows what is in it."""
+    other = begun_again(contradicted(group).fork(), changed(house, "anew", **changes))
+    restarted = other.clock - BREAK_NS
+    other.settle()
+    (fired, *_), (ended, at, said) = breaks(other)
+    assert (fired, ended) == ("firing", "resolved")
+    assert at >= restarted + (int(windows[0]) - 1) * SECOND
+    assert said == f"no position report has contradicted the ledger for {windows}."
+    assert verify(other.trace.published(heartbeats=True)) == []
+
+
+def test_a_break_whose_alert_is_switched_off_is_ended_with_the_reason(house: Path, group: Group) -> None:
+    silenced = changed(house, "silenced", orders={"alert_on_breaks": False})
+    other = begun_again(contradicted(group).fork(), silenced)
+    other.settle()
+    _, (ended, _, said) = breaks(other)
+    assert ended == "resolved"
+    assert (
+        "reconciliation-break has fired since 2026-01-05T10:01:03.000000000Z; the configuration has been"
+        in said
+    )
+    kept = other.trace.kept(OWN, DEPLOYMENT, other.trace.owner_of(DEPLOYMENT))
+    assert "policy/rule/reconciliation-break" not in kept
+    again = begun_again(other, silenced)
+    again.settle()
+    assert len(breaks(again)) == 2
+    assert verify(again.trace.published(heartbeats=True)) == []
 
 
 def test_a_book_in_lots_of_another_size_is_refused(house: Path, group: Group) -> None:

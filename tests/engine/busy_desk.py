@@ -8,7 +8,7 @@ from functools import cached_property
 
 import msgspec
 import numpy as np
-from engine_cases import MS, ROLES, START, House, S
+from engine_cases import MS, ROLES, START, House, S, execution_keys
 
 from monitor.engine.catalogue import sources
 from monitor.engine.drift_rules import DriftRules
@@ -202,6 +202,7 @@ class Stream:
                 "bound_before": eff - 200 * MS,
                 "fate": np.full(n, Fate.ACCEPTED, np.int8),
                 "reason": np.zeros(n, np.int8),
+                "dedupe_key": execution_keys(reports),
                 "symbol_key": hash64_many([report.symbol for report in reports]),
                 "report": reports,
             }

@@ -42,7 +42,7 @@ from monitor.trading.ledger import LedgerRules
 from monitor.trading.marks import MarkRules
 from monitor.trading.paper_rules import PaperRules
 from monitor.trading.units import InstrumentUnits
-from monitor.wire.keys import combine, hash64, hash64_many
+from monitor.wire.keys import combine, execution_key, hash64, hash64_many
 from monitor.wire.messages import ExecutionReport, Tags
 from monitor.wire.table import NO_TIME, Table
 
@@ -327,10 +327,16 @@ def _orders(rng: np.random.Generator, seconds: float, n: int, features: Table) -
             "ts": eff,
             "fate": fate,
             "reason": np.zeros(n, np.int8),
+            "dedupe_key": execution_keys(reports),
             "symbol_key": np.array([hash64(report.symbol.encode()) for report in reports], np.uint64),
             "report": reports,
         }
     )
+
+
+def execution_keys(reports: Iterable[ExecutionReport]) -> np.ndarray:
+    """The column by which the ledger knows executions."""
+    return np.array([execution_key(each.account, each.symbol, each.exec_id) for each in reports], np.uint64)
 
 
 def _report(rng: np.random.Generator, i: int, ts: int, features: Table) -> ExecutionReport:

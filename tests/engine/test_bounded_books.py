@@ -10,7 +10,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from engine_cases import ROLES, START, SYMBOLS, House, S, keep
+from engine_cases import ROLES, START, SYMBOLS, House, S, execution_keys, keep
 from msgspec.structs import replace
 
 from monitor.engine.measures.orders import memories
@@ -120,6 +120,7 @@ class Desk:
                 "ts": eff,
                 "fate": np.full(len(reports), Fate.ACCEPTED, np.int8),
                 "reason": np.zeros(len(reports), np.int8),
+                "dedupe_key": execution_keys(reports),
                 "symbol_key": np.array([hash64(each.symbol.encode()) for each in reports], np.uint64),
                 "report": column,
             }

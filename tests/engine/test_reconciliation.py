@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from engine_cases import MS, START, House, Rows, S, made_up, rule, told
+from engine_cases import MS, START, House, Rows, S, execution_keys, made_up, rule, told
 
 from monitor.engine.order_rules import OrderRules
 from monitor.engine.scope import Scope
@@ -69,6 +69,7 @@ def rows_of(sent: Sequence[Sent]) -> Rows:
             "ts": eff,
             "fate": np.array([fate for _, _, fate in sent], np.int8),
             "reason": np.zeros(n, np.int8),
+            "dedupe_key": execution_keys(reports),
             "symbol_key": np.array([hash64(each.symbol.encode()) for each in reports], np.uint64),
             "report": reports,
             "record_ts": np.full(n, NO_TIME),

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
-from engine_cases import START, SYMBOLS, House, S
+from engine_cases import START, SYMBOLS, House, S, execution_keys
 
 from monitor.engine.evidence import Evidence
 from monitor.engine.family import Series
@@ -79,6 +79,7 @@ def orders(reports: Sequence[ExecutionReport], **columns: Any) -> Table:
     held[:] = reports
     defaults: dict[str, Any] = {
         **_accepted(eff),
+        "dedupe_key": execution_keys(reports),
         "symbol_key": hash64_many([report.symbol for report in reports]),
         "report": held,
     }

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
 import pytest
+from msgspec.structs import replace
 from policy_builders import BAD, FEW, GOOD, GRIDS, UNKNOWN, Order, S, constant, decider, kinds, prove, rule
 
 from monitor.event_time.calendar import ALWAYS, Calendar, Hours
@@ -213,7 +214,7 @@ def contradicted(n: int) -> Estimate:
 def test_a_position_that_contradicts_the_ledger_is_said_at_any_hour_each_time():
     machine = decider(BREAKS, rule(id="other"), calendar=SECONDS)
     values = {"r": BAD, RECONCILIATION_BREAK: contradicted(1), "other": BAD}
-    nothing = {RECONCILIATION_BREAK: FEW}
+    nothing = {RECONCILIATION_BREAK: replace(FEW, to_ns=60 * S)}
     [fired] = watch(machine, {30: values})
     assert fired.data.reason == (
         "the ledger of BTCUSD (account a) held 1, the position report says 3; taken over."

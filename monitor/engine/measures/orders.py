@@ -23,7 +23,7 @@ from monitor.engine.task_books import BREAK_TEXTS
 from monitor.event_time.timing import FOLDED, Fate
 from monitor.stats.counts import Counts
 from monitor.stats.earliest import Earliest
-from monitor.stats.estimate import Estimate, Status
+from monitor.stats.estimate import BEGUN_ANEW, Estimate, Status
 from monitor.stats.integer_counts import stacked
 from monitor.trading.ledger import Applied
 
@@ -238,6 +238,18 @@ def execution_gaps(scope: Scope) -> Series:
     yield (), _counted("gaps", ("reports",), "closed", "beyond")
 
 
+def unsure(view: WindowView) -> Estimate:
+    """Of what has not been seen in a window of which only a part can be."""
+    return Estimate(
+        value=None,
+        n=0,
+        status=Status.UNKNOWN,
+        from_ns=view.from_ns,
+        to_ns=view.to_ns,
+        extra={BEGUN_ANEW: True},
+    )
+
+
 def reconciliation_breaks(scope: Scope) -> Series:
     """`position` reports that contradict the position as booked, which was known.
 
@@ -247,15 +259,18 @@ def reconciliation_breaks(scope: Scope) -> Series:
     there are any: `contained`, executions that came after a `position` report of a later time, which holds
     them: their fees alone count; `outdated`, such reports from before an execution that came before them,
     which say nothing of what is held now; `several_accounts`, such reports of one account where others trade
-    the symbol too: its position is unknown from then on.
+    the symbol too: its position is unknown from then on. Unknown where there is none, while the window
+    reaches back to before a changed configuration began the statistics anew (`extra.begun_anew`).
     """
 
     def value(view: WindowView) -> Estimate:
+        counts, first = counts_of(view, _LEDGER), view.statistic(_BREAKS)
+        found = counts["reconciliation_break"] if counts is not None else 0
+        if not found and not view.whole:
+            return unsure(view)
         streams = (counts_of(view, f"fates/{stream}") for stream in scope.streams)
         if not any(fates is not None and fates.total(_FOLDED) for fates in streams):
             return nothing(view)
-        counts, first = counts_of(view, _LEDGER), view.statistic(_BREAKS)
-        found = counts["reconciliation_break"] if counts is not None else 0
         said = {name: counts[name] for name in _POSITION_NOTES if counts is not None and counts[name]}
         breaks = [dict(zip(BREAK_TEXTS, texts, strict=True)) for _, texts in first.rows] if first else []
         return Estimate(
