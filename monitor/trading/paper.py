@@ -19,14 +19,17 @@ from numpy.typing import NDArray
 from monitor.errors import StateError
 from monitor.trading.course import Course
 from monitor.trading.marks import Quotes
-from monitor.trading.paper_rules import HOUR_NS, Caps, Charges, PaperRules, Participation
+from monitor.trading.paper_rules import HOUR_NS, Caps, Charges, PaperRules, Participation, enough
 from monitor.trading.position import VERSION, Book, Line, Position
+from monitor.trading.stops import Stops
 from monitor.trading.targets import Sign, Target
 from monitor.trading.trades import Capped, PaperOrder, Trade
 from monitor.trading.units import InstrumentUnits
 
 _SIGN = Sign()
 _WHOLE = Capped(0)
+# Flags of an enumeration take as long as all else of an event.
+_EXPOSURE, _TURNOVER, _PARTICIPATION = (int(flag) for flag in Capped)
 _NEVER = np.iinfo(np.int64).max
 _ALWAYS = np.iinfo(np.int64).min
 
@@ -49,6 +52,7 @@ class _Stored(msgspec.Struct, array_like=True):
     order: Order | None
     hour: int
     traded: str
+    stopped: int | None = None
 
 
 class PaperBook:
@@ -57,7 +61,8 @@ class PaperBook:
     A row first fills what is due, then decides. A decision that differs from that of an order which has
     reached the market, once the holding time has passed, ends the order, filled or not, and places another if
     it is not the position held. An order without latency may fill on the row that places it; a row fills a
-    book once.
+    book once. A target that caps kept an order from is stopped: it is ordered again at a quote at which they
+    leave `enough` of it, or once another one was wanted.
     """
 
     def __init__(
@@ -79,10 +84,13 @@ class PaperBook:
         self._instruments: list[InstrumentUnits] = []
         self._orders: dict[int, Order] = {}
         self._hours: dict[int, tuple[int, int]] = {}
-        # By symbol: `_against` is the wish of the order, else the position held; `_open` is when the next
-        # decision may come. Lots as float64 are exact (`MAX_LOTS`).
+        self._stops = Stops()
+        # By symbol: `_against` is the wish of the order, or the one that is stopped, else the position held;
+        # `_open` is when the next decision may come; `_least` is a volume that gives a lot, `_heeds` the
+        # least that matters to the order. Lots as float64 are exact (`MAX_LOTS`).
         self._lots = np.zeros(0)
         self._least = np.zeros(0)
+        self._heeds = np.zeros(0)
         self._against = np.zeros(0)
         self._due = np.zeros(0, np.int64)
         self._free = np.zeros(0, np.int64)
@@ -93,7 +101,7 @@ class PaperBook:
         """Append more symbols, flat and without orders.
 
         Raises:
-            ValueError: the quantity is not a multiple of a lot size, or too many lots.
+            ValueError: a quantity is missing, no multiple of the lot size, or too many lots.
         """
         more = list(instruments)
         lots = [float(self._rules.lots(units)) for units in more]
@@ -102,10 +110,12 @@ class PaperBook:
         n = len(more)
         self._lots = np.concatenate([self._lots, np.array(lots, np.float64)])
         self._least = np.concatenate([self._least, np.array(least, np.float64)])
+        self._heeds = np.concatenate([self._heeds, np.array(least, np.float64)])
         self._against = np.concatenate([self._against, np.zeros(n)])
         self._due = np.concatenate([self._due, np.full(n, _NEVER)])
         self._free = np.concatenate([self._free, np.full(n, _ALWAYS)])
         self._open = np.concatenate([self._open, np.full(n, _ALWAYS)])
+        self._stops.extend(n)
 
     def fold(
         self,
@@ -121,19 +131,24 @@ class PaperBook:
         symbol, at = quotes.symbol, quotes.ts
         wish = np.rint(self._target.of(prediction)[quotes.rows] * self._lots[symbol])
         decided = ~np.isnan(wish)
-        tradable = quotes.priced
+        heeded = tradable = quotes.priced
         shown = None
         if self._participation is not None:
             shown = np.full(len(symbol), np.nan) if volume is None else volume[quotes.rows]
-            tradable = tradable & np.isfinite(shown) & (shown >= self._least[symbol])
-        hits = tradable & (at >= self._due[symbol])
-        hits |= decided & (wish != self._against[symbol]) & (at >= self._open[symbol])
+            shown = np.where(np.isfinite(shown), shown, -np.inf)
+            tradable = quotes.priced & (shown >= self._least[symbol])
+            heeded = quotes.priced & (shown >= self._heeds[symbol])
+        hits = heeded & (at >= self._due[symbol])
+        deciding = decided & (at >= self._open[symbol])
+        hits |= deciding & (wish != self._against[symbol])
+        if self._stops.wishes:
+            hits[self._stops.leave(quotes, np.flatnonzero(deciding & quotes.priced))] = True
         first = np.flatnonzero(hits)
         if len(first):
             codes = symbol[first]
             first = first[np.concatenate([[True], codes[1:] != codes[:-1]])]
             codes = symbol[first]
-            course = Course.of(at, wish, tradable, decided)
+            course = Course.of(at, wish, quotes.priced, tradable, decided)
             ends = np.searchsorted(symbol, codes, side="right")
             for code, start, end in zip(codes.tolist(), first.tolist(), ends.tolist(), strict=True):
                 self._walk(code, start, end, course, quotes, shown, trades, ended)
@@ -154,16 +169,25 @@ class PaperBook:
         fills_from = decides_from = start
         free = int(self._free[code])
         held = self.book.line(self._instruments[code].symbol).quantity
+        stopped = self._stops.wishes
         while True:
             order = self._orders.get(code)
-            fill, opens, against = end, free, held
-            if order is not None:
-                opens, against = max(free, order.due_ns), order.wish
-                fill = course.tradable(order.due_ns, fills_from, end)
-            decide = course.other(against, opens, decides_from, end)
+            if order is None:
+                fill, decide = end, course.other(stopped.get(code, held), free, decides_from, end)
+                if code in stopped:
+                    again = self._stops.leave(quotes, course.asking(free, decides_from, min(decide, end)))
+                    decide = int(again[0]) if len(again) else decide
+            else:
+                seek = course.tradable if shown is None or _starved(order) else course.quote
+                fill = seek(order.due_ns, fills_from, end)
+                decide = course.other(order.wish, max(free, order.due_ns), decides_from, end)
             if fill >= end and decide >= end:
                 break
             if fill <= decide and order is not None:
+                if shown is not None and shown[fill] < self._least[code]:
+                    order.capped |= _PARTICIPATION
+                    fills_from = fill
+                    continue
                 held = self._meet(quotes, fill, order, shown, trades, ended)
                 free = int(self._free[code])
                 fills_from, decides_from = fill + 1, max(decides_from, fill)
@@ -171,6 +195,8 @@ class PaperBook:
                 now = course.at[decide]
                 if order is not None:
                     ended.append(self._end(code, now, order, held))
+                elif stopped:
+                    self._stops.drop(code)
                 wanted = int(course.wish[decide])
                 if wanted != held:
                     self._orders[code] = Order(wanted, wanted, now + self._rules.latency_ns)
@@ -187,8 +213,8 @@ class PaperBook:
         trades: list[Trade],
         ended: list[PaperOrder],
     ) -> int:
-        """An order meets a quote: what caps leave of it fills, as far as the volume goes. Returns the lots
-        held then."""
+        """An order meets a quote that gives a lot at least: what caps leave of it fills, as far as the volume
+        goes. Returns the lots held then."""
         code, at = int(quotes.symbol[row]), int(quotes.ts[row])
         units = self._instruments[code]
         held = self.book.quantity(units.symbol)
@@ -196,8 +222,6 @@ class PaperBook:
         shares = rest
         if self._participation is not None and shown is not None:
             shares = self._participation.lots(units, float(shown[row]))
-            if shares < 1:
-                return held
         side = 1 if order.target > held else -1
         bid, ask = int(quotes.bid[row]), int(quotes.ask[row])
         worth = units.value(1, ask if side > 0 else bid)
@@ -210,9 +234,9 @@ class PaperBook:
             left = self._caps.turnover(traded, within, worth)
         lots = min(left, shares)
         if lots < rest:
-            order.capped |= Capped.EXPOSURE if within < rest else 0
-            order.capped |= Capped.TURNOVER if left < within else 0
-            order.capped |= Capped.PARTICIPATION if lots < left else 0
+            order.capped |= _EXPOSURE if within < rest else 0
+            order.capped |= _TURNOVER if left < within else 0
+            order.capped |= _PARTICIPATION if lots < left else 0
             order.target = held + side * left
         if not order.met:
             order.met = True
@@ -227,22 +251,34 @@ class PaperBook:
                 self._hours[code] = (hour, traded + abs(lots * worth))
         if lots == left:
             ended.append(self._end(code, at, order, held))
+            if order.wish != held:
+                self._stop(code, order.wish, held)
         return held
+
+    def _stop(self, code: int, wish: int, held: int) -> None:
+        if self._caps is not None:
+            side, hour = 1 if wish > held else -1, self._hours.get(code, (0, 0))
+            lots = enough(int(self._lots[code]), abs(wish - held))
+            self._stops.put(code, wish, self._caps.room(self._instruments[code], held, side, lots, hour))
 
     def _end(self, code: int, at: int, order: Order, held: int) -> PaperOrder:
         del self._orders[code]
-        ordered = order.filled + abs(order.target - held)
-        capped = Capped(order.capped) if order.capped else _WHOLE
-        return PaperOrder(self._number, code, at, ordered, order.filled, capped)
+        rest = abs(order.target - held)
+        # What volume delayed, and no more, came whole.
+        noted = order.capped if rest else order.capped & ~_PARTICIPATION
+        capped = Capped(noted) if noted else _WHOLE
+        return PaperOrder(self._number, code, at, order.filled + rest, order.filled, capped)
 
     def _arm(self, code: int, held: int) -> None:
         """What the search for the next event of a symbol goes by."""
         order, free = self._orders.get(code), int(self._free[code])
         if order is None:
-            self._against[code], self._due[code], self._open[code] = held, _NEVER, free
+            against = self._stops.wishes.get(code, held)
+            self._against[code], self._due[code], self._open[code] = against, _NEVER, free
         else:
             self._against[code], self._due[code] = order.wish, order.due_ns
             self._open[code] = max(free, order.due_ns)
+            self._heeds[code] = self._least[code] if _starved(order) else -np.inf
 
     def records(self, *, dirty_only: bool) -> dict[str, bytes | None]:
         """Stored records `paper/<role>/<symbol>` of all symbols that ever had an order."""
@@ -258,6 +294,7 @@ class PaperBook:
                     self._orders.get(code),
                     hour,
                     str(traded),
+                    self._stops.wishes.get(code),
                 )
             )
         return found
@@ -292,5 +329,12 @@ class PaperBook:
                 self._orders[code] = stored.order
             if stored.traded != "0":
                 self._hours[code] = stored.hour, int(stored.traded)
+            if stored.stopped is not None:
+                self._stop(code, stored.stopped, line.quantity)
             self._arm(code, line.quantity)
         self.book.put(lines)
+
+
+def _starved(order: Order) -> bool:
+    """Whether a quote was noted that gave it too little: further ones without a lot tell nothing."""
+    return order.capped & _PARTICIPATION != 0

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from decimal import Decimal
+from typing import NamedTuple
 
 import msgspec
 
@@ -14,7 +17,10 @@ MAX_LOTS = 1 << 53
 """A paper quantity has at most as many lots: up to here float64 counts them exactly."""
 
 _BPS = 10_000
-_NEARLY_ONE = 1 - 1e-9
+_NO_LIMIT = 1 << 53
+"""Half-ticks of bid and ask together; there are no more."""
+_WORTH_AN_ORDER = 100
+"""A part of a paper quantity: less room than that is no reason to order again."""
 
 Rate = tuple[int, int]
 """A fraction: numerator, positive denominator."""
@@ -23,9 +29,9 @@ Rate = tuple[int, int]
 class PaperRules(msgspec.Struct, frozen=True):
     """The same for every role.
 
-    `quantity`: of a full target. `holding_ns`: from an order's first quote that it may trade on (its first
-    fill, but where caps leave nothing to fill) to the next decision; `latency_ns`: from a decision to the
-    market.
+    `quantity`: of a full target; `quantities`: by symbol, where it is another. `holding_ns`: from an order's
+    first quote that it may trade on (its first fill, but where caps leave nothing to fill) to the next
+    decision; `latency_ns`: from a decision to the market.
 
     A row with bid and ask fills at them, one with a price alone at the price +- `half_spread_bps`. That and
     then `slippage_bps` of the money paid, and `fee_bps` of the result, are rounded against the book.
@@ -36,7 +42,7 @@ class PaperRules(msgspec.Struct, frozen=True):
     money traded at quoted prices in one hour of event time by the UTC clock, reductions too.
     """
 
-    quantity: Decimal
+    quantity: Decimal | None
     holding_ns: int = 1_000_000_000
     latency_ns: int = 50_000_000
     slippage_bps: Decimal = Decimal(0)
@@ -45,6 +51,7 @@ class PaperRules(msgspec.Struct, frozen=True):
     share: Decimal | None = None
     max_exposure: Decimal | None = None
     max_turnover: Decimal | None = None
+    quantities: Mapping[str, Decimal] = {}
 
     @property
     def capped(self) -> bool:
@@ -52,14 +59,17 @@ class PaperRules(msgspec.Struct, frozen=True):
         return self.max_exposure is not None or self.max_turnover is not None
 
     def lots(self, units: InstrumentUnits) -> int:
-        """The quantity in lots.
+        """The quantity of an instrument in lots.
 
         Raises:
-            ValueError: not a multiple of the lot size, or more than 2^53 lots.
+            ValueError: there is none, it is not a multiple of the lot size, or more than 2^53 lots.
         """
-        lots = units.lots(self.quantity)
+        quantity = self.quantities.get(units.symbol, self.quantity)
+        if quantity is None:
+            raise ValueError(f"{units.symbol}: no quantity is said of it")
+        lots = units.lots(quantity)
         if lots > MAX_LOTS:
-            raise ValueError(f"{units.symbol}: {self.quantity} is more than 2^53 lots of {units.lot_size}")
+            raise ValueError(f"{units.symbol}: {quantity} is more than 2^53 lots of {units.lot_size}")
         return lots
 
 
@@ -90,15 +100,27 @@ class Participation:
         self._share = ratio(share)
 
     def least(self, units: InstrumentUnits) -> float:
-        """A volume of which less surely gives no lot."""
+        """The smallest volume that gives a lot."""
         lot, share = units.lot, self._share
-        return lot[0] * share[1] / (lot[1] * share[0]) * _NEARLY_ONE
+        nearest = lot[0] * share[1] / (lot[1] * share[0])
+        return nearest if self.lots(units, nearest) else math.nextafter(nearest, math.inf)
 
     def lots(self, units: InstrumentUnits, volume: float) -> int:
         """Whole lots within the share of a finite `volume` (units of quantity)."""
         numerator, denominator = volume.as_integer_ratio()
         share, lot = self._share, units.lot
         return numerator * share[0] * lot[1] // (denominator * share[1] * lot[0])
+
+
+class Room(NamedTuple):
+    """Quotes at which caps leave enough to `side` (+1 buys) of a position: |bid + ask| is at most `mid`, and
+    |price on that side| at most `now` until `turns_ns`, when the hour ends, then `later`; in half-ticks."""
+
+    side: int
+    mid: int
+    now: int
+    later: int
+    turns_ns: int
 
 
 class Caps:
@@ -123,6 +145,23 @@ class Caps:
         if self._turnover is None or not quoted_worth:
             return lots
         return max(0, min(lots, (self._turnover - traded) // abs(quoted_worth)))
+
+    def room(self, units: InstrumentUnits, held: int, side: int, lots: int, hour: tuple[int, int]) -> Room:
+        """Where `exposure` and `turnover` leave `lots` to `side` of a position of `held`; `hour`: of the UTC
+        clock, and what was traded in it."""
+        mid = now = later = _NO_LIMIT
+        if self._exposure is not None and (reached := side * held + lots) > 0:
+            mid = min(mid, 2 * self._exposure // (reached * units.unit))
+        if self._turnover is not None:
+            now = min(now, max(0, self._turnover - hour[1]) // (lots * units.unit))
+            later = min(later, self._turnover // (lots * units.unit))
+        return Room(side, mid, now, later, (hour[0] + 1) * HOUR_NS)
+
+
+def enough(quantity: int, missing: int) -> int:
+    """Lots that caps must leave for a stopped target to be ordered again: a hundredth of the paper quantity,
+    so that the market's every move makes no order of its own; or all that is `missing`."""
+    return min(-(-quantity // _WORTH_AN_ORDER), missing)
 
 
 def _bps(rate: Decimal) -> Rate:

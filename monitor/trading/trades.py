@@ -23,7 +23,7 @@ class Trade(NamedTuple):
 
 
 class Capped(IntFlag):
-    """What kept a paper order smaller, or its fills later, than it would have been."""
+    """What kept a paper order from filling all that it was decided for."""
 
     EXPOSURE = 1
     TURNOVER = 2
@@ -31,7 +31,8 @@ class Capped(IntFlag):
 
 
 class PaperOrder(NamedTuple):
-    """A paper order that ended at `eff_ns`: filled, or given up. `ordered`, `filled` in lots, not signed."""
+    """A paper order that ended at `eff_ns`: filled, or given up. `ordered`, `filled` in lots, not signed;
+    `ordered` is 0 where caps on exposure and turnover left nothing."""
 
     book: int
     symbol: int

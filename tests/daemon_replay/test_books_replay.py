@@ -335,6 +335,8 @@ def test_tasks_and_batches_replay_the_books_that_fractions_say(tmp_path, broker)
     "monitor/trading/marks.py",
     "monitor/trading/paper.py",
     "monitor/trading/paper_rules.py",
+    "monitor/trading/course.py",
+    "monitor/trading/stops.py",
     "monitor/trading/targets.py",
     "monitor/trading/performance.py",
     "monitor/engine/task_books.py",

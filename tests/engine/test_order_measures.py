@@ -343,3 +343,13 @@ def test_paper_orders_that_caps_cut_are_counted_by_cap_and_role():
     rows = Table({"book": np.array([2, 2, 2, 1]), "capped": np.array(capped, np.int8)})
     source.feed(counts, Batch({}, NO_ROWS, {}, {source.takes: rows}))
     assert [counts[name] for name in ("ended", "exposure", "turnover", "participation")] == [3, 2, 0, 1]
+
+
+def test_a_paper_order_that_caps_leave_nothing_of_is_no_order_in_fill_rates():
+    said = fills.sources(House().scope)
+    (source,) = [each for each in said if each.key == "ended_orders/paper/market"]
+    sums = source.kind.empty(S)
+    ordered, filled = np.array([0.0, 4.0, 2.0, 0.0]), np.array([0.0, 1.0, 2.0, 0.0])
+    rows = Table({"book": np.ones(4, np.int8), "ordered": ordered, "filled": filled})
+    source.feed(sums, Batch({}, NO_ROWS, {}, {source.takes: rows}))
+    assert [sums.sum(name) for name in ("orders", "whole", "ordered", "filled")] == [2, 1, 6, 3]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 
@@ -99,8 +99,9 @@ class ReferenceMarks:
 
 @dataclass(frozen=True)
 class Broker:
-    """Rules of the paper broker, as its settings have them. `bounds`: of target `quantile`; `share`: of the
-    volume shown; caps in money, None: none."""
+    """Rules of the paper broker, as its settings have them. `quantities`: of symbols that have their own;
+    `neutral`: 0.5 of probabilities; `bounds`: of target `quantile`; `share`: of the volume shown; caps in
+    money, None: none."""
 
     quantity: Fraction
     target: str = "sign"
@@ -115,40 +116,71 @@ class Broker:
     share: Fraction | None = None
     max_exposure: Fraction | None = None
     max_turnover: Fraction | None = None
+    quantities: Mapping[str, Fraction] = field(default_factory=dict)
+    neutral: float = 0.0
 
     def wish(self, prediction: float, units: InstrumentUnits) -> Fraction:
         """The position that a prediction wants."""
+        quantity = self.quantities.get(units.symbol, self.quantity)
         if self.target == "quantile":
             lower, upper = self.bounds
-            return ((prediction > upper) - (prediction < lower)) * self.quantity
-        if abs(prediction) <= self.threshold:
+            return ((prediction > upper) - (prediction < lower)) * quantity
+        value = prediction - self.neutral
+        if abs(value) <= self.threshold:
             return NOTHING
-        part = math.copysign(1.0, prediction)
+        part = Fraction(1 if value > 0 else -1)
         if self.target == "linear":
-            part = max(-1.0, min(1.0, prediction / self.scale))
+            part = max(Fraction(-1), min(Fraction(1), Fraction(value) / Fraction(self.scale)))
         lot = Fraction(units.lot_size)
-        return round(Fraction(part) * self.quantity / lot) * lot
+        return round(part * quantity / lot) * lot
 
 
 @dataclass
 class Working:
-    """An order: the position that was decided on, when it reaches the market, what caps leave of it, and
-    whether it has met a quote."""
+    """An order: the position that was decided on, when it reaches the market, what caps leave of it, whether
+    it has met a quote, what it filled, which caps cut it, and whether a quote gave less than was left."""
 
     wish: Fraction
     due_ns: int
     goal: Fraction
     met: bool = False
+    filled: Fraction = NOTHING
+    cut: set[str] = field(default_factory=set)
+    starved: bool = False
+
+
+@dataclass(frozen=True)
+class Ended:
+    """An order that ended. `ordered`: after caps on exposure and turnover."""
+
+    symbol: str
+    ts_ns: int
+    ordered: Fraction
+    filled: Fraction
+    capped: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Dealt:
+    """A fill."""
+
+    symbol: str
+    ts_ns: int
+    quantity: Fraction
+    paid: Fraction
+    fee: Fraction
 
 
 @dataclass
 class Account:
-    """One symbol of a paper book. `hour`: of the UTC clock, and what was traded in it at quoted prices."""
+    """One symbol of a paper book. `hour`: of the UTC clock, and what was traded in it at quoted prices.
+    `stopped`: what was decided on when caps last ended an order short of it, until something else is."""
 
     line: Line = field(default_factory=Line)
     order: Working | None = None
     free_ns: int = 0
     hour: tuple[int, Fraction] = (0, NOTHING)
+    stopped: Fraction | None = None
 
     @property
     def quantity(self) -> Fraction:
@@ -161,7 +193,8 @@ class ReferencePaper:
     """A paper book. A row fills what is due, then decides: a prediction that wants another position than was
     last ordered, or is held where nothing is ordered, makes an order, once the holding time has passed and
     none is on its way to the market. An order without latency may fill on the row that places it, unless the
-    row filled another."""
+    row filled another. What caps stopped is ordered again where a quote comes at which they leave enough, or
+    when something else was wanted meanwhile."""
 
     instruments: Sequence[InstrumentUnits]
     broker: Broker
@@ -171,6 +204,8 @@ class ReferencePaper:
     traded: dict[str, Fraction] = field(default_factory=lambda: defaultdict(Fraction))
     transfers: dict[str, Fraction] = field(default_factory=dict)
     counted: Counter[str] = field(default_factory=Counter)
+    fills: list[Dealt] = field(default_factory=list)
+    ended: list[Ended] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.units = {units.symbol: units for units in self.instruments}
@@ -192,8 +227,14 @@ class ReferencePaper:
         if account.order is not None:
             if ts_ns < account.order.due_ns or wish == account.order.wish:
                 return
-            account.order = None
+            self._end(account, symbol, ts_ns)
             self.counted["replaced"] += 1
+        elif wish == account.stopped:
+            if quote is None or not self._leave_enough(account, units, wish, ts_ns, quote):
+                self.counted["stopped"] += 1
+                return
+            self.counted["again"] += 1
+        account.stopped = None
         if wish != account.quantity:
             account.order = Working(wish, ts_ns + self.broker.latency_ns, wish)
             if not met:
@@ -211,49 +252,64 @@ class ReferencePaper:
         if broker.share is not None:
             shown = NOTHING if volume is None else broker.share * Fraction(volume) // lot * lot
             if shown <= 0:
+                order.starved = True
                 return False
-        side = 1 if order.goal > account.quantity else -1
-        price = (quote.ask if side > 0 else quote.bid) * Fraction(units.multiplier)
-        rest = self._within_caps(
-            account, abs(order.goal - account.quantity), side, price, ts_ns, units, quote
-        )
+        side, price = side_of(account.quantity, order.goal, units, quote)
+        wanted, within, rest = self._left(account, units, order.goal, ts_ns, quote)
+        order.cut |= {"exposure"} if within < wanted else set()
+        order.cut |= {"turnover"} if rest < within else set()
         order.goal = account.quantity + side * rest
         if not order.met:
             order.met, account.free_ns = True, ts_ns + broker.holding_ns
         taken = rest if shown is None else min(rest, shown)
         if taken:
-            self._trade(account, units, side * taken, price, bare=quote.bare)
+            self._trade(account, units, ts_ns, side * taken, price, bare=quote.bare)
+            order.filled += taken
             account.hour = (ts_ns // HOUR_NS, self._this_hour(account, ts_ns) + taken * abs(price))
         if taken == rest:
-            account.order = None
+            account.stopped = order.wish if order.wish != account.quantity else None
+            self._end(account, units.symbol, ts_ns)
         else:
+            order.starved = True
             self.counted["in_parts"] += 1
         return True
 
-    def _within_caps(
-        self,
-        account: Account,
-        wanted: Fraction,
-        side: int,
-        price: Fraction,
-        ts_ns: int,
-        units: InstrumentUnits,
-        quote: Quote,
-    ) -> Fraction:
-        """The most of what is wanted that breaks no cap, lot by lot."""
+    def _end(self, account: Account, symbol: str, ts_ns: int) -> None:
+        order = account.order
+        assert order is not None
+        account.order = None
+        rest = abs(order.goal - account.quantity)
+        capped = order.cut | ({"participation"} if rest and order.starved else set())
+        self.counted.update(capped)
+        self.ended.append(Ended(symbol, ts_ns, order.filled + rest, order.filled, frozenset(capped)))
+
+    def _left(
+        self, account: Account, units: InstrumentUnits, goal: Fraction, ts_ns: int, quote: Quote
+    ) -> tuple[Fraction, Fraction, Fraction]:
+        """What is missing to a goal, what the cap on exposure leaves of it, and the one on turnover."""
         broker, lot = self.broker, Fraction(units.lot_size)
+        side, price = side_of(account.quantity, goal, units, quote)
         mid = abs(quote.mid) * Fraction(units.multiplier)
-        left = wanted
+        within = wanted = abs(goal - account.quantity)
         if broker.max_exposure is not None and mid:
             # Towards zero and through it up to the cap on the other side.
-            left = min(left, max(NOTHING, broker.max_exposure / mid // lot * lot - side * account.quantity))
-        self.counted["exposure"] += left < wanted
+            within = min(
+                within, max(NOTHING, broker.max_exposure / mid // lot * lot - side * account.quantity)
+            )
+        left = within
         if broker.max_turnover is not None and price:
             room = broker.max_turnover - self._this_hour(account, ts_ns)
-            capped = min(left, max(NOTHING, room / abs(price) // lot * lot))
-            self.counted["turnover"] += capped < left
-            left = capped
-        return left
+            left = min(left, max(NOTHING, room / abs(price) // lot * lot))
+        return wanted, within, left
+
+    def _leave_enough(
+        self, account: Account, units: InstrumentUnits, wish: Fraction, ts_ns: int, quote: Quote
+    ) -> bool:
+        """Whether caps leave all that is missing, or whole lots that are 1 % of the quantity or more."""
+        lot = Fraction(units.lot_size)
+        wanted, _, left = self._left(account, units, wish, ts_ns, quote)
+        quantity = self.broker.quantities.get(units.symbol, self.broker.quantity)
+        return left >= min(wanted, math.ceil(quantity / 100 / lot) * lot)
 
     @staticmethod
     def _this_hour(account: Account, ts_ns: int) -> Fraction:
@@ -261,7 +317,14 @@ class ReferencePaper:
         return traded if hour == ts_ns // HOUR_NS else NOTHING
 
     def _trade(
-        self, account: Account, units: InstrumentUnits, quantity: Fraction, price: Fraction, *, bare: bool
+        self,
+        account: Account,
+        units: InstrumentUnits,
+        ts_ns: int,
+        quantity: Fraction,
+        price: Fraction,
+        *,
+        bare: bool,
     ) -> None:
         paid = quantity * price
         if bare:
@@ -272,6 +335,7 @@ class ReferencePaper:
         self.cash[units.currency] -= paid + fee
         self.fees[units.currency] += fee
         self.traded[units.currency] += abs(paid)
+        self.fills.append(Dealt(units.symbol, ts_ns, quantity, paid, fee))
         self.counted["trades"] += 1
 
     @property
@@ -288,6 +352,12 @@ class ReferencePaper:
     def dealt(self) -> set[str]:
         """Symbols that were ever traded."""
         return {symbol for symbol, account in self.accounts.items() if account.line.trades}
+
+
+def side_of(held: Fraction, goal: Fraction, units: InstrumentUnits, quote: Quote) -> tuple[int, Fraction]:
+    """+1 where a goal is bought, -1 where it is sold, and the price of a unit on that side."""
+    side = 1 if goal > held else -1
+    return side, (quote.ask if side > 0 else quote.bid) * Fraction(units.multiplier)
 
 
 def against_us(cost: Fraction) -> Fraction:

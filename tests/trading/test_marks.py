@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trading_cases import FUTURE, INSTRUMENTS, MS, START, SlowMarks, cuts, random_market
+from trading.reference_market import ReferenceMarks, quote_of
+from trading_cases import FUTURE, INSTRUMENTS, MS, START, cuts, random_market
 
 from monitor.trading.marks import NO_MARK, Fill, MarkRules, Marks
 
@@ -37,7 +38,7 @@ def marks() -> Marks:
 def test_marks_equal_their_definition_however_the_rows_are_sliced(seed: int) -> None:
     rng = random.Random(seed)
     market = random_market(rng, rng.randint(1, 120), INSTRUMENTS, [])
-    slow = SlowMarks(INSTRUMENTS, RULES)
+    reference = ReferenceMarks(INSTRUMENTS)
     fills = []
     for row in sorted(rng.choices(range(len(market) + 1), k=rng.randint(0, 20))):
         code = rng.randrange(len(INSTRUMENTS))
@@ -48,12 +49,13 @@ def test_marks_equal_their_definition_however_the_rows_are_sliced(seed: int) -> 
     for row in range(len(market)):
         while waiting and waiting[0].row <= row:
             taken = waiting.pop(0)
-            slow.fill(taken.symbol, taken.price)
-        columns = (market.symbol, market.eff, market.bid, market.ask, market.price)
-        code, ts, bid, ask, price = (column[row].item() for column in columns)
-        expected.append(slow.quote(code, ts, bid, ask, price))
+            reference.fill(INSTRUMENTS[taken.symbol].symbol, Fraction(taken.price))
+        each = market.row(row, INSTRUMENTS)
+        quote = quote_of(INSTRUMENTS[market.symbol[row]], each.bid, each.ask, each.price)
+        fresh = reference.quote(each.symbol, each.ts_ns, quote)
+        expected.append((quote.bid, quote.ask) if fresh and quote is not None else None)
     for taken in waiting:
-        slow.fill(taken.symbol, taken.price)
+        reference.fill(INSTRUMENTS[taken.symbol].symbol, Fraction(taken.price))
     for slices in ([(0, len(market))], cuts(rng, len(market)), [(i, i + 1) for i in range(len(market))]):
         marks = Marks(INSTRUMENTS, RULES)
         accepted: list[tuple[Fraction, Fraction] | None] = [None] * len(market)
@@ -76,12 +78,13 @@ def test_marks_equal_their_definition_however_the_rows_are_sliced(seed: int) -> 
                 accepted[start + int(quotes.rows[place])] = sides
         assert accepted == expected
         for code, units in enumerate(INSTRUMENTS):
+            mark = reference.marks[units.symbol]
             known = marks.ts[code] != NO_MARK
-            assert known == (code in slow.mark)
+            assert known == (mark.value is not None)
             if known:
-                assert Fraction(units.format_price(int(marks.mark[code]))) == slow.mark[code]
-                assert marks.ts[code] == slow.ts[code]
-        assert marks.pending.keys() == slow.pending.keys()
+                assert Fraction(units.format_price(int(marks.mark[code]))) == mark.value
+                assert marks.ts[code] == mark.ts_ns
+            assert (code in marks.pending) == (mark.jump is not None)
 
 
 def test_one_bad_tick_never_moves_the_mark(marks: Marks) -> None:

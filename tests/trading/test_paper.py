@@ -5,22 +5,13 @@ import random
 from decimal import Decimal
 from fractions import Fraction
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from trading_cases import (
-    BTC,
-    FUTURE,
-    INSTRUMENTS,
-    MS,
-    START,
-    Market,
-    SlowMarks,
-    SlowPaper,
-    cuts,
-    random_market,
-)
+from trading.reference_market import Broker, Dealt, Ended, ReferenceMarks, ReferencePaper, quote_of
+from trading_cases import BTC, FUTURE, INSTRUMENTS, MS, START, Market, cuts, random_market
 
 from monitor.trading.marks import MarkRules, Marks
 from monitor.trading.paper import PaperBook
@@ -34,15 +25,17 @@ INF = float("inf")
 
 
 def random_rules(rng: random.Random) -> PaperRules:
+    quantities = {"BTC/USD": Decimal("0.5"), "FGBL": Decimal("2.5")}
     return PaperRules(
         quantity=rng.choice([Decimal(1), Decimal(3), Decimal(7)]),
+        quantities=rng.choice([{}, {}, quantities]),
         holding_ns=rng.choice([0, 1, 200 * MS, 1000 * MS]),
         latency_ns=rng.choice([0, 1, 50 * MS, 500 * MS]),
         slippage_bps=rng.choice([Decimal(0), Decimal("0.7"), Decimal(3)]),
         fee_bps=rng.choice([Decimal(0), Decimal(2), Decimal("-0.3"), Decimal("0.0000000000001")]),
         half_spread_bps=rng.choice([Decimal(0), Decimal("1.3")]),
         share=rng.choice([None, Decimal("0.1"), Decimal("0.333")]),
-        max_exposure=rng.choice([None, None, Decimal(300_000), Decimal("700000.01")]),
+        max_exposure=rng.choice([None, None, Decimal(250_000), Decimal(300_000), Decimal("700000.01")]),
         max_turnover=rng.choice([None, None, Decimal(600_000), Decimal(5_000_000)]),
     )
 
@@ -54,23 +47,59 @@ def random_target(rng: random.Random) -> Target:
     )
 
 
-def by_definition(market: Market, rules: PaperRules, target: Target) -> SlowPaper:
-    marks, slow = SlowMarks(INSTRUMENTS, MARKS), SlowPaper(INSTRUMENTS, rules, target)
-    for row in range(len(market)):
-        columns = (market.symbol, market.eff, market.bid, market.ask, market.price, market.volume)
-        code, ts, bid, ask, price, volume = (column[row].item() for column in columns)
-        bare = math.isnan(bid) and math.isnan(ask)
-        sides = marks.quote(code, ts, bid, ask, price)
-        slow.row(code, ts, sides, market.predictions["active"][row].item(), bare=bare, volume=volume)
-    return slow
+def broker_of(rules: PaperRules, target: Target) -> Broker:
+    told = {name: getattr(rules, name) for name in ("quantity", "share", "max_exposure", "max_turnover")}
+    told |= {name: getattr(rules, name) for name in ("half_spread_bps", "slippage_bps", "fee_bps")}
+    if isinstance(target, Quantile):
+        wish = {"target": "quantile", "bounds": (target.lower, target.upper)}
+    else:
+        wish = {"threshold": target.threshold, "neutral": target.neutral}
+        if isinstance(target, Linear):
+            wish |= {"target": "linear", "scale": target.scale}
+    return Broker(
+        **{name: None if value is None else Fraction(value) for name, value in told.items()},
+        **wish,
+        holding_ns=rules.holding_ns,
+        latency_ns=rules.latency_ns,
+        quantities={symbol: Fraction(quantity) for symbol, quantity in rules.quantities.items()},
+    )
 
 
-def units_of(code: int, lots: int) -> Fraction:
-    return Fraction(INSTRUMENTS[code].lot_size) * lots
+def random_signal(rng: random.Random, n: int) -> np.ndarray:
+    """Predictions that stay for some rows, missing at times."""
+    found: list[float] = []
+    while len(found) < n:
+        found += [rng.choice([0.0, 0.4, 0.6, -0.6, 2.0, -2.0])] * rng.choice([1, 1, 2, 20, 100])
+    return np.array([NAN if rng.random() < 0.1 else value for value in found[:n]])
 
 
-def money(amount: int) -> Fraction:
-    return Fraction(amount, 10**18)
+def by_definition(market: Market, rules: PaperRules, target: Target) -> ReferencePaper:
+    marks, paper = ReferenceMarks(INSTRUMENTS), ReferencePaper(INSTRUMENTS, broker_of(rules, target))
+    for place, prediction in enumerate(market.predictions["active"].tolist()):
+        row = market.row(place, INSTRUMENTS)
+        quote = quote_of(paper.units[row.symbol], row.bid, row.ask, row.price)
+        fresh = marks.quote(row.symbol, row.ts_ns, quote)
+        wanted = None if math.isnan(prediction) else prediction
+        paper.row(row.symbol, row.ts_ns, quote if fresh else None, wanted, row.volume)
+    return paper
+
+
+def dealt(trade: Trade) -> Dealt:
+    units = INSTRUMENTS[trade.symbol]
+    paid, fee = (Fraction(amount, 10**18) for amount in (trade.paid, trade.fee))
+    return Dealt(units.symbol, trade.eff_ns, Fraction(units.lot_size) * trade.lots, paid, fee)
+
+
+def came_to_an_end(order: PaperOrder) -> Ended:
+    units = INSTRUMENTS[order.symbol]
+    ordered, filled = (Fraction(units.lot_size) * lots for lots in (order.ordered, order.filled))
+    capped = frozenset(flag.name.lower() for flag in order.capped if flag.name)
+    return Ended(units.symbol, order.eff_ns, ordered, filled, capped)
+
+
+def by_symbol(rows: list[Dealt] | list[Ended]) -> list[Dealt] | list[Ended]:
+    """In order within each symbol."""
+    return sorted(rows, key=lambda row: row.symbol)
 
 
 @given(st.integers(0, 2**32))
@@ -78,7 +107,9 @@ def test_a_paper_book_equals_its_definition_however_the_rows_are_sliced(seed: in
     rng = random.Random(seed)
     rules, target = random_rules(rng), random_target(rng)
     market = random_market(rng, rng.randint(1, 150), INSTRUMENTS, ["active"])
-    slow = by_definition(market, rules, target)
+    market.predictions["active"] = random_signal(rng, len(market))
+    market.eff[rng.randint(0, len(market)) :] += rng.choice([0, HOUR_NS])
+    reference = by_definition(market, rules, target)
     for slices in ([(0, len(market))], cuts(rng, len(market)), [(i, i + 1) for i in range(len(market))]):
         quotes, paper = Marks(INSTRUMENTS, MARKS), PaperBook(INSTRUMENTS, rules, "active", 4, target)
         trades: list[Trade] = []
@@ -93,29 +124,27 @@ def test_a_paper_book_equals_its_definition_however_the_rows_are_sliced(seed: in
                 paper = PaperBook(INSTRUMENTS, rules, "active", 4, target)
                 paper.restore({key: raw for key, raw in stored.items() if raw is not None})
                 assert paper.records(dirty_only=False) == stored
-        for code, units in enumerate(INSTRUMENTS):
-            assert units_of(code, paper.book.quantity(units.symbol)) == slow.quantity[code]
-        assert {c: money(x) for c, x in paper.book.cash.items()} == slow.cash
+        for units in INSTRUMENTS:
+            held = Fraction(units.lot_size) * paper.book.quantity(units.symbol)
+            assert held == reference.accounts[units.symbol].quantity
+        assert {c: Fraction(x, 10**18) for c, x in paper.book.cash.items()} == reference.cash
         assert {each.book for each in (*trades, *ended)} <= {4}
-        assert sorted(
-            (t.symbol, t.eff_ns, units_of(t.symbol, t.lots), money(t.paid), money(t.fee)) for t in trades
-        ) == sorted(slow.trades)
-        assert sorted(
-            (e.symbol, e.eff_ns, units_of(e.symbol, e.ordered), units_of(e.symbol, e.filled), e.capped)
-            for e in ended
-        ) == sorted(slow.ended)
+        assert by_symbol([dealt(each) for each in trades]) == by_symbol(reference.fills)
+        assert by_symbol([came_to_an_end(each) for each in ended]) == by_symbol(reference.ended)
 
 
 def test_random_markets_trade_enough_to_prove_something() -> None:
-    market = random_market(random.Random(5), 2000, INSTRUMENTS, ["active"])
-    slow = by_definition(market, PaperRules(quantity=Decimal(1), holding_ns=200 * MS), Sign())
-    assert len(slow.trades) > 200
-    capped = PaperRules(
-        Decimal(7), 200 * MS, share=Decimal("0.1"), max_exposure=Decimal(300_000), max_turnover=Decimal(10**6)
-    )
-    slow = by_definition(market, capped, Linear(1.0))
-    assert {flag for *_, flags in slow.ended for flag in Capped(flags)} == set(Capped)
-    assert any(0 < filled < ordered for _, _, ordered, filled, _ in slow.ended)
+    market = random_market(random.Random(5), 3000, INSTRUMENTS, ["active"])
+    reference = by_definition(market, PaperRules(quantity=Decimal(1), holding_ns=200 * MS), Sign())
+    assert len(reference.fills) > 200
+    market.predictions["active"] = random_signal(random.Random(5), len(market))
+    market.eff += np.arange(len(market)) // 300 * HOUR_NS
+    capped = PaperRules(Decimal(7), 200 * MS, share=Decimal("0.1"), max_exposure=Decimal(250_000))
+    capped = msgspec.structs.replace(capped, max_turnover=Decimal(400_000))
+    reference = by_definition(market, capped, Linear(1.0))
+    told = {"exposure", "turnover", "participation", "stopped", "again", "in_parts"}
+    assert min(reference.counted[name] for name in told) > 3, reference.counted
+    assert any(0 < each.filled < each.ordered for each in reference.ended)
 
 
 def run(rules: PaperRules, *rows: tuple[float, ...], target: Target = Sign()) -> list[int]:  # noqa: B008
@@ -190,7 +219,7 @@ def test_a_fill_takes_at_most_its_share_of_the_volume_and_the_rest_fills_on_late
     shown = [20.0, NAN, 0.0, -3.0, INF, 9.99, 10.0, 1e9, 1e9]
     rows = [(ms, 5000, 5000.25, 1.0, volume) for ms, volume in enumerate(shown)]
     assert run(rules, *rows) == [2, 2, 2, 2, 2, 2, 3, 5, 5]
-    assert ended_after(rules, *rows) == [(5, 5, Capped.PARTICIPATION)]
+    assert ended_after(rules, *rows) == [(5, 5, 0)], "it came whole, if late"
 
 
 def test_a_newer_decision_ends_an_order_that_is_partly_filled() -> None:
@@ -216,7 +245,17 @@ def test_an_order_on_its_way_cannot_be_replaced_and_one_that_found_no_quote_can(
 def test_a_wish_for_what_is_held_takes_the_order_back() -> None:
     rules = PaperRules(quantity=Decimal(5), latency_ns=0, holding_ns=0, share=Decimal("0.1"))
     rows = [(0, 5000, 5000.25, 1.0, NAN), (1, 5000, 5000.25, 0.0, NAN), (2, 5000, 5000.25, NAN, 1e9)]
-    assert ended_after(rules, *rows) == [(5, 0, 0)]
+    assert ended_after(rules, *rows) == [(5, 0, Capped.PARTICIPATION)]
+
+
+def test_participation_capped_an_order_that_ended_short_after_a_quote_that_gave_too_little() -> None:
+    rules = PaperRules(quantity=Decimal(5), latency_ns=10 * MS, holding_ns=0, share=Decimal("0.1"))
+    too_little = [(0, 5000, 5000.25, 1.0, 9.0), (12, 5000, 5000.25, NAN, 9.0), (15, 5000, 5000.25, -1.0, 9.0)]
+    assert ended_after(rules, *too_little) == [(5, 0, Capped.PARTICIPATION)]
+    no_quote = [(0, 5000, 5000.25, 1.0, 9.0), (12, 5000, 4990, NAN, 9.0), (15, 5000, 4990, -1.0, 9.0)]
+    assert ended_after(rules, *no_quote) == [(5, 0, 0)]
+    on_its_way = [(0, 5000, 5000.25, 1.0, 9.0), (9, 5000, 5000.25, NAN, 9.0), (15, 5000, 4990, -1.0, 9.0)]
+    assert ended_after(rules, *on_its_way) == [(5, 0, 0)]
 
 
 def test_exposure_is_capped_at_the_mid_and_reductions_are_not() -> None:
@@ -231,10 +270,55 @@ def test_exposure_is_capped_at_the_mid_and_reductions_are_not() -> None:
     ]
 
 
-def test_an_order_that_caps_leave_nothing_of_is_counted_and_tried_again_after_the_holding_time() -> None:
-    rules = PaperRules(Decimal(1), latency_ns=0, holding_ns=10 * MS, max_exposure=Decimal(1000))
-    rows = [(ms, 5000, 5000.25, 1.0, NAN) for ms in (0, 5, 9, 10, 15)]
-    assert ended_after(rules, *rows) == [(0, 0, Capped.EXPOSURE)] * 2
+def test_a_target_that_caps_leave_nothing_of_is_ordered_once_while_the_signal_asks_for_it() -> None:
+    rules = PaperRules(Decimal(1), latency_ns=0, holding_ns=0, max_exposure=Decimal(1000))
+    rows = [(ms, 5000, 5000.25, 1.0, NAN) for ms in range(60)]
+    assert ended_after(rules, *rows) == [(0, 0, Capped.EXPOSURE)]
+    partly = msgspec.structs.replace(rules, quantity=Decimal(3), max_exposure=Decimal("500012.50"))
+    assert ended_after(partly, *rows) == [(2, 2, Capped.EXPOSURE)]
+    part = msgspec.structs.replace(partly, share=Decimal("0.1"))
+    assert ended_after(part, *((*row[:4], 10.0) for row in rows)) == [(2, 2, Capped.EXPOSURE)]
+
+
+def test_a_target_that_caps_stopped_is_ordered_again_once_something_else_was_wanted() -> None:
+    rules = PaperRules(Decimal(1), latency_ns=0, holding_ns=0, max_exposure=Decimal(1000))
+    signal = (1.0, 1.0, NAN, 1.0, 0.0, 1.0, 1.0, -1.0, -1.0, 1.0)
+    rows = [(ms, 5000, 5000.25, wanted, NAN) for ms, wanted in enumerate(signal)]
+    assert ended_after(rules, *rows) == [(0, 0, Capped.EXPOSURE)] * 4
+
+
+def test_a_stopped_target_is_ordered_again_where_a_quote_leaves_a_hundredth_of_the_quantity() -> None:
+    # A lot is worth 250,006.25 at 5000.125; 203 of them fit below 4926.
+    rules = PaperRules(Decimal(300), latency_ns=0, holding_ns=0, max_exposure=Decimal("250006.25") * 200)
+    down = [(0, 5000, 5000.25), (1, 4980, 4980.25), (2, 4975, 4980), (3, 4960, 4960.25)]
+    down += [(4, 4940, 4940.25), (5, 4924, 4924.25)]
+    rows = [(ms, bid, ask, 1.0, NAN) for ms, bid, ask in down]
+    assert run(rules, *(row[:4] for row in rows)) == [200, 200, 200, 200, 200, 203]
+    assert ended_after(rules, *rows) == [(200, 200, Capped.EXPOSURE), (3, 3, Capped.EXPOSURE)]
+
+
+def test_turnover_stops_a_target_until_the_next_hour() -> None:
+    rules = PaperRules(Decimal(3), latency_ns=0, holding_ns=0, max_turnover=Decimal("500025.00"))
+    start = START - START % HOUR_NS + HOUR_NS - 3 * MS
+    rows = [(ms, 5000, 5000.25, 1.0, NAN) for ms in range(6)]
+    assert ended_after(rules, *rows, start=start) == [(2, 2, Capped.TURNOVER), (1, 1, 0)]
+
+
+def test_a_stopped_target_stays_stopped_over_a_restart() -> None:
+    rules = PaperRules(Decimal(3), latency_ns=0, holding_ns=0, max_exposure=Decimal("500012.50"))
+    marks, ended = Marks([FUTURE], MARKS), []
+    stored: dict[str, bytes | None] = {}
+    for ms in range(6):
+        paper = PaperBook([FUTURE], rules, "shadow")
+        paper.restore({key: raw for key, raw in stored.items() if raw is not None})
+        one = [np.array([x]) for x in (START + ms * MS, 5000.0, 5000.25, NAN)]
+        ended += paper.fold(marks.update(np.zeros(1, np.int32), *one), np.array([1.0]))[1]
+        stored = paper.records(dirty_only=False)
+    assert [(each.ordered, each.capped) for each in ended] == [(2, Capped.EXPOSURE)]
+    free = PaperBook([FUTURE], msgspec.structs.replace(rules, max_exposure=None), "shadow")
+    free.restore({key: raw for key, raw in stored.items() if raw is not None})
+    free.fold(marks.update(np.zeros(1, np.int32), *one), np.array([1.0]))
+    assert free.book.quantity("ES") == 3, "caps that were taken away stop nothing"
 
 
 def test_turnover_is_capped_by_the_hour_of_the_utc_clock() -> None:
@@ -287,3 +371,13 @@ def test_a_quantity_that_is_no_multiple_of_a_lot_is_refused() -> None:
 def test_more_lots_than_a_float_counts_are_refused() -> None:
     with pytest.raises(ValueError, match="more than 2\\^53 lots"):
         PaperBook([BTC], PaperRules(quantity=Decimal(10**8)), "active")
+
+
+def test_each_symbol_has_its_own_quantity_or_that_of_all() -> None:
+    rules = PaperRules(Decimal("0.1"), latency_ns=0, holding_ns=0, quantities={"ES": Decimal(2)})
+    marks, paper = Marks([BTC, FUTURE], MARKS), PaperBook([BTC, FUTURE], rules, "active")
+    both = [np.array(x) for x in ([START] * 2, [6e4, 5e3], [6e4 + 0.01, 5000.25], [NAN] * 2)]
+    paper.fold(marks.update(np.array([0, 1], np.int32), *both), np.array([1.0, -1.0]))
+    assert (paper.book.quantity("BTC/USD"), paper.book.quantity("ES")) == (10**7, -2)
+    with pytest.raises(ValueError, match="BTC/USD: no quantity"):
+        PaperBook([BTC], PaperRules(None, quantities={"ES": Decimal(2)}), "active")

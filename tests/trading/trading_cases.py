@@ -8,13 +8,11 @@ from collections.abc import Sequence
 from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
+from typing import NamedTuple
 
 import msgspec
 import numpy as np
 
-from monitor.trading.marks import MarkRules
-from monitor.trading.paper_rules import PaperRules
-from monitor.trading.targets import Linear, Quantile, Sign, Target
 from monitor.trading.units import InstrumentUnits
 from monitor.wire.keys import execution_key
 from monitor.wire.messages import ExecutionReport, Undoes
@@ -138,6 +136,17 @@ def oracle_totals(
     return quantity, cash, fees
 
 
+class Row(NamedTuple):
+    """A row of a market, None where a value is absent or no number."""
+
+    symbol: str
+    ts_ns: int
+    bid: float | None
+    ask: float | None
+    price: float | None
+    volume: float | None
+
+
 class Market(msgspec.Struct):
     """Feature rows of several symbols in folding order: `symbol` index, `eff` ns, quotes, predictions."""
 
@@ -151,6 +160,13 @@ class Market(msgspec.Struct):
 
     def __len__(self) -> int:
         return len(self.eff)
+
+    def row(self, place: int, instruments: Sequence[InstrumentUnits]) -> Row:
+        """One row."""
+        columns = (self.bid, self.ask, self.price, self.volume)
+        values = (column[place].item() for column in columns)
+        symbol = instruments[self.symbol[place]].symbol
+        return Row(symbol, self.eff[place].item(), *(x if math.isfinite(x) else None for x in values))
 
     def cut(self, start: int, end: int) -> Market:
         """Rows `start` to `end`."""
@@ -201,185 +217,6 @@ def random_market(
         volumes,
         {role: np.array(column, np.float64) for role, column in predictions.items()},
     )
-
-
-class SlowMarks:
-    """The marks by their definition, row by row, in fractions of whole prices."""
-
-    def __init__(self, instruments: Sequence[InstrumentUnits], rules: MarkRules) -> None:
-        self.instruments = instruments
-        self.band, self.spread = Fraction(rules.band_bps) / 10_000, Fraction(rules.max_spread_bps) / 10_000
-        self.mark: dict[int, Fraction] = {}
-        self.ts: dict[int, int] = {}
-        self.pending: dict[int, tuple[Fraction, int, int, int]] = {}
-
-    def quote(
-        self, code: int, ts: int, bid: float, ask: float, price: float
-    ) -> tuple[Fraction, Fraction] | None:
-        """The (bid, ask) to trade on where this row renewed the mark, else None."""
-        tick = Fraction(self.instruments[code].tick_size)
-        if math.isnan(bid) and math.isnan(ask) and math.isfinite(price):
-            sides = (round(Fraction(price) / tick * 2) * tick / 2,) * 2
-        elif math.isfinite(bid) and math.isfinite(ask):
-            sides = (round(Fraction(bid) / tick) * tick, round(Fraction(ask) / tick) * tick)
-        else:
-            return None
-        mid = (sides[0] + sides[1]) / 2
-        if sides[0] > sides[1] or sides[1] - sides[0] > self.spread * abs(mid):
-            return None
-        if code in self.mark and abs(mid - self.mark[code]) > self.band * abs(self.mark[code]):
-            level, _, since, quotes = self.pending.get(code, (None, ts, ts, 0))
-            if level is None or abs(mid - level) > self.band * abs(level):
-                since, quotes = ts, 0
-            self.pending[code] = (mid, ts, since, quotes + 1)
-            if quotes + 1 < 3 or ts - since < 500 * MS:
-                return None
-        self.pending.pop(code, None)
-        self.mark[code], self.ts[code] = mid, ts
-        return sides
-
-    def fill(self, code: int, price: Decimal) -> None:
-        """An execution."""
-        if code in self.pending:
-            level, ts, _, _ = self.pending[code]
-            half = Fraction(self.instruments[code].tick_size) / 2
-            if abs(round(Fraction(price) / half) * half - level) <= self.band * abs(level):
-                del self.pending[code]
-                self.mark[code], self.ts[code] = level, ts
-
-
-def wish_of(target: Target, prediction: float, units: InstrumentUnits, quantity: Decimal) -> Fraction | None:
-    """The position that a prediction wants, in units of quantity; None where there is no prediction."""
-    if math.isnan(prediction):
-        return None
-    if isinstance(target, Quantile):
-        part = float((prediction > target.upper) - (prediction < target.lower))
-    elif abs(prediction - target.neutral) <= target.threshold:
-        part = 0.0
-    elif isinstance(target, Linear):
-        part = min(1.0, max(-1.0, (prediction - target.neutral) / target.scale))
-    else:
-        part = math.copysign(1.0, prediction - target.neutral)
-    lot = Fraction(units.lot_size)
-    return round(part * float(quantity / units.lot_size)) * lot
-
-
-class SlowOrder(msgspec.Struct):
-    """An order of `SlowPaper`, in units of quantity."""
-
-    wish: Fraction
-    due: int
-    goal: Fraction
-    filled: Fraction = Fraction(0)
-    met: bool = False
-    capped: int = 0
-
-
-class SlowPaper:
-    """A paper book by its definition, row by row, in fractions."""
-
-    def __init__(
-        self, instruments: Sequence[InstrumentUnits], rules: PaperRules, target: Target | None = None
-    ) -> None:
-        self.instruments, self.rules, self.target = instruments, rules, target or Sign()
-        self.quantity = dict.fromkeys(range(len(instruments)), Fraction(0))
-        self.cash: dict[str, Fraction] = {}
-        self.free = dict.fromkeys(range(len(instruments)), 0)
-        self.order: dict[int, SlowOrder] = {}
-        self.hour: dict[tuple[int, int], Fraction] = {}
-        self.trades: list[tuple[int, int, Fraction, Fraction, Fraction]] = []
-        """(symbol, ts, quantity, paid, fee)."""
-        self.ended: list[tuple[int, int, Fraction, Fraction, int]] = []
-        """(symbol, ts, ordered, filled, capped)."""
-
-    def row(
-        self,
-        code: int,
-        ts: int,
-        sides: tuple[Fraction, Fraction] | None,
-        prediction: float,
-        *,
-        bare: bool = False,
-        volume: float = math.nan,
-    ) -> None:
-        """Fill what is due, decide, and fill where that came without latency and nothing filled yet."""
-        came = self._fill(code, ts, sides, bare, volume)
-        wish = wish_of(self.target, prediction, self.instruments[code], self.rules.quantity)
-        if wish is None or ts < self.free[code]:
-            return
-        order = self.order.get(code)
-        if order is not None:
-            if ts < order.due or wish == order.wish:
-                return
-            self._end(code, ts)
-        if wish != self.quantity[code]:
-            self.order[code] = SlowOrder(wish, ts + self.rules.latency_ns, wish)
-            if not came:
-                self._fill(code, ts, sides, bare, volume)
-
-    def _fill(
-        self, code: int, ts: int, sides: tuple[Fraction, Fraction] | None, bare: bool, volume: float
-    ) -> bool:
-        """Whether an order came to a quote."""
-        order, rules, units = self.order.get(code), self.rules, self.instruments[code]
-        if sides is None or order is None or ts < order.due:
-            return False
-        lot, multiplier = Fraction(units.lot_size), Fraction(units.multiplier)
-        held = self.quantity[code]
-        side = 1 if order.goal > held else -1
-        rest = abs(order.goal - held)
-        given = rest
-        if rules.share is not None:
-            if not math.isfinite(volume) or volume <= 0:
-                return False
-            given = Fraction(rules.share) * Fraction(volume) // lot * lot
-            if not given:
-                return False
-        price, mid = sides[side > 0] * multiplier, sum(sides) / 2 * multiplier
-        left = rest
-        if rules.max_exposure is not None and mid:
-            room = Fraction(rules.max_exposure) / abs(mid) // lot * lot - side * held
-            if room < left:
-                left, order.capped = max(Fraction(0), room), order.capped | 1
-        hour = code, ts // (3600 * 1000 * MS)
-        if rules.max_turnover is not None and price:
-            room = (Fraction(rules.max_turnover) - self.hour.get(hour, Fraction(0))) / abs(price) // lot * lot
-            if room < left:
-                left, order.capped = max(Fraction(0), room), order.capped | 2
-        order.goal = held + side * left
-        traded = min(left, given)
-        if traded < left:
-            order.capped |= 4
-        if not order.met:
-            order.met = True
-            self.free[code] = ts + rules.holding_ns
-        if traded:
-            self._trade(code, ts, side * traded, price, bare)
-            self.hour[hour] = self.hour.get(hour, Fraction(0)) + traded * abs(price)
-            order.filled += traded
-        if traded == left:
-            self._end(code, ts)
-        return True
-
-    def _trade(self, code: int, ts: int, quantity: Fraction, price: Fraction, bare: bool) -> None:
-        rules, currency = self.rules, self.instruments[code].currency
-        paid = quantity * price
-        if bare:
-            paid += _up(abs(paid) * Fraction(rules.half_spread_bps) / 10_000)
-        paid += _up(abs(paid) * Fraction(rules.slippage_bps) / 10_000)
-        fee = _up(abs(paid) * Fraction(rules.fee_bps) / 10_000)
-        self.quantity[code] += quantity
-        self.cash[currency] = self.cash.get(currency, Fraction(0)) - paid - fee
-        self.trades.append((code, ts, quantity, paid, fee))
-
-    def _end(self, code: int, ts: int) -> None:
-        order = self.order.pop(code)
-        ordered = order.filled + abs(order.goal - self.quantity[code])
-        self.ended.append((code, ts, ordered, order.filled, order.capped))
-
-
-def _up(amount: Fraction) -> Fraction:
-    return Fraction(math.ceil(amount * 10**18), 10**18)
 
 
 def cuts(rng: random.Random, n: int) -> list[tuple[int, int]]:

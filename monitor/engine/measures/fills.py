@@ -72,7 +72,8 @@ def _feed_ended(order_type: int) -> Callable[[ExactSums, Batch], None]:
 
 def _feed_paper(statistic: ExactSums, batch: Batch) -> None:
     rows = batch.derived[PAPER_ORDERS]
-    mine = np.flatnonzero(rows["book"] == ACTIVE_PAPER)
+    # Where caps left nothing there was no order: it would pass for one that was filled whole.
+    mine = np.flatnonzero((rows["book"] == ACTIVE_PAPER) & (rows["ordered"] > 0))
     ordered, filled = rows["ordered"][mine], rows["filled"][mine]
     statistic.update(_ended_rows(np.ones(len(mine)), ordered, filled, filled >= ordered))
 
@@ -149,7 +150,8 @@ def fill_rate(scope: Scope) -> Series:
     out (`reject_rate`), and so is one of which the `new` report or the quantity is not known
     (`unknown_orders`). What is filled, busted or corrected after the end counts when it is reported, in place
     of what was said before. Types: `orders.order_types`, whatever their case, and `other`. Paper: the orders
-    of the active's paper book, of `paper.order_type`; no paper broker fills orders of other types.
+    of the active's paper book, of `paper.order_type`, as caps on exposure and turnover leave them, without
+    those of which they leave nothing (`capped_orders`); no paper broker fills orders of other types.
     Quantities in units of each instrument. `n`: orders; `extra.by_count`: the share of them that was filled
     whole. Interval: Wilson's, on Kish's (sum q)^2 / sum(q^2) rows over the design effect of the panes.
 
@@ -177,10 +179,14 @@ def fill_rate(scope: Scope) -> Series:
 
 
 def capped_orders(scope: Scope) -> Series:
-    """Paper orders that ended in the window with less than they asked for, by role and cap.
+    """Paper orders that ended in the window with less than was decided, by role and cap.
 
-    `exposure`: `paper.max_exposure`, `turnover`: `paper.max_turnover`, `participation`: the share of a volume
-    that a quote gave. An order may meet several. `n`: paper orders that ended; insufficient without any.
+    `exposure`, `turnover`: `paper.max_exposure` or `paper.max_turnover` cut the order, perhaps to nothing.
+    `participation`: a good quote gave less than was left of it, and it ended before the rest was filled; one
+    that filled whole in parts is not counted. An order may count under several. A target that caps keep from
+    being reached makes one order: the next comes when another target was wanted, or at a quote at which they
+    leave a hundredth of the quantity. `n`: paper orders that ended, with those that caps cut to nothing;
+    insufficient without any.
     """
     for role in scope.roles:
         for cap in _CAPS:
