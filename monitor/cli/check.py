@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
@@ -13,11 +13,12 @@ from rich.table import Table
 
 from monitor.cli.configuration import BAD_CONFIGURATION, examine_configuration, known_metrics, show_problems
 from monitor.daemon.group import Group
-from monitor.daemon.money_scope import doubts, money_sentences
+from monitor.daemon.money_scope import money_sentences
 from monitor.daemon.paper_scope import paper_problems
-from monitor.daemon.references import never_judged, unfit
+from monitor.daemon.references import unfit
 from monitor.daemon.sequence_scope import sequence_problems
 from monitor.daemon.skill_scope import sentences, skill_problems, unmeasurable
+from monitor.daemon.warnings import warnings
 from monitor.errors import ArtifactError, ConfigError, Problem
 from monitor.models.artifact import load_artifact
 from monitor.models.model import Model
@@ -52,12 +53,15 @@ def check(
     if problems or settings is None:
         _refuse(console, config, problems)
     try:
-        Group(settings, config)
+        group = Group(settings, config)
     except ConfigError as error:
         # What hangs on several sections at once: the rules and the series that there are for them.
         _refuse(console, config, error.problems)
+    now_ns = time.time_ns()
+    warned = list(warnings(group, now_ns))
     for name, deployment in settings.deployments.items():
-        console.print(_summary(name, deployment, settings, files.models[name], files.references[name]))
+        said = [one.sentence for one in warned if one.deployment == name]
+        console.print(_summary(name, deployment, settings, files.models[name], now_ns, said))
     console.print(f"{config}: fine", style="green")
 
 
@@ -218,7 +222,8 @@ def _summary(
     deployment: Deployment,
     settings: Settings,
     models: dict[str, Model],
-    reference: Reference | None,
+    now_ns: int,
+    warned: Sequence[str],
 ) -> Table:
     table = Table(title=name, title_justify="left", show_header=False)
     table.add_column(no_wrap=True)
@@ -229,16 +234,12 @@ def _summary(
     table.add_row("windows", ", ".join(format_duration(w) for w in deployment.windows_ns))
     for about, sentence in sentences(settings, deployment, models["active"].manifest):
         table.add_row(about, sentence)
-    now_ns = time.time_ns()
     for about, sentence in money_sentences(settings, deployment, now_ns):
         table.add_row(about, sentence)
     for rule in deployment.policy.rules:
         table.add_row(f"rule {rule.id}", _sentence(rule))
-    for sentence in doubts(deployment, now_ns):
+    for sentence in warned:
         table.add_row("warning", sentence)
-    if reference is not None:
-        for sentence in never_judged(reference, deployment):
-            table.add_row("warning", sentence)
     table.add_row("policy", f"{deployment.policy.name}, SHA-256 {policy_sha256(deployment.policy)}")
     table.add_row("configuration", f"SHA-256 {config_sha256(settings, name)}")
     return table

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -20,8 +21,10 @@ from monitor.daemon.pipeline import Output
 from monitor.daemon.recording import count_partitions, dead_letter_line, read_journal, recorded, sources
 from monitor.daemon.replay import Replay, Replayed
 from monitor.daemon.report import report
+from monitor.daemon.warnings import log_warnings
 from monitor.errors import ConfigError, MonitorError, Poisoned
 from monitor.models.scoring import ReplayScorer, Scorer
+from monitor.observe.logs import configure
 from monitor.policy.events import Decision, EventType, encode
 from monitor.settings.configuration import Settings
 from monitor.transport.contract import FEATURES, ORDERS, OUTCOMES
@@ -47,6 +50,7 @@ def replay(
     try:
         settings = load_configuration(config)
         group = Group(settings if outcomes is None else _with_outcomes(settings), config)
+        log_warnings(group, time.time_ns(), configure(settings.log.format, settings.log.level))
         streams = {FEATURES: features, ORDERS: orders}
         if outcomes is not None:
             streams[OUTCOMES] = outcomes

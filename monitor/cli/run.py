@@ -18,6 +18,7 @@ from monitor.daemon.app import App
 from monitor.daemon.deployed import Deployed
 from monitor.daemon.group import Group
 from monitor.daemon.partition_task import Log
+from monitor.daemon.warnings import log_warnings
 from monitor.errors import ConfigError, MonitorError
 from monitor.models.scoring import OnnxScorer, Scorer
 from monitor.observe.http import serve
@@ -40,6 +41,7 @@ def run(
     try:
         group = Group(load_configuration(config), config)
         log = configure(group.settings.log.format, group.settings.log.level)
+        log_warnings(group, time.time_ns(), log)
         transport = kafka(group.settings, config, instance or socket.gethostname())
         app = app_of(group, transport, log, bound=lambda url: log.info("http", url=url))
         code = asyncio.run(app.run())

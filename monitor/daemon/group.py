@@ -16,7 +16,7 @@ import orjson
 
 from monitor.daemon.deployed import Deployed
 from monitor.daemon.markout_scope import markout_rules_of
-from monitor.daemon.money_scope import money_problems
+from monitor.daemon.money_scope import money_problems, twins_of
 from monitor.daemon.order_scope import built_in_rules, order_rules_of
 from monitor.daemon.paper_scope import paper_problems, volume_problem
 from monitor.daemon.policy_scope import policy_of, policy_problems
@@ -223,7 +223,7 @@ class Group:
             sequence_problems(deployment.sequences, rules, *evidence),
             skill_problems(deployment.labels, models["active"].manifest),
             paper_problems(deployment.paper, artifacts, reference),
-            money_problems(rules, artifacts, deployment.paper, deployment.orders),
+            money_problems(rules, deployment.paper, deployment.orders),
         )
         for key, message, remedy in chain.from_iterable(problems):
             self._wrong(f"deployments.{name}.{key}", message, remedy)
@@ -238,6 +238,7 @@ class Group:
             reference=reference,
             columns=tuple(place[feature] for feature in reference.features) if reference else (),
             artifacts=artifacts,
+            twins=twins_of(models),
             sequences=sequence_rules_of(deployment, *evidence),
             kinds={role: model.manifest.kind for role, model in models.items()},
             evaluation_ns=grid.evaluation,

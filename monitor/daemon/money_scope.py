@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from monitor.engine.panes import pane_length
 from monitor.event_time.calendar import YEAR_DAYS, Calendar, Session
+from monitor.models.model import Model
 from monitor.policy.durations import format_duration
 from monitor.policy.rules import ACTIVE
 from monitor.settings.calendars import calendar_of
@@ -29,27 +30,13 @@ OF_PAPER_FILLS = ("fill_rate", "fill_rate_mismatch")
 
 def money_problems(
     rules: Mapping[int, RuleSettings],
-    artifacts: Mapping[str, str],
     paper: PaperSettings,
     orders: OrderSettings,
 ) -> Iterator[tuple[str, str, str]]:
-    """Key, message and remedy of rules that could never have a value.
-
-    Args:
-        rules: by position.
-        artifacts: SHA-256 of the model of each role.
-    """
+    """Key, message and remedy of rules, by position, that could never have a value."""
     broker = _paper_type(paper, orders)
     for position, rule in rules.items():
-        role, order_type = rule.labels.get("role"), rule.labels.get("order_type")
-        at = f"policy.rules[{position}].labels"
-        if rule.metric == OF_TWINS and artifacts.get(role or ACTIVE) not in (None, artifacts.get(ACTIVE)):
-            yield (
-                f"{at}.role",
-                f"{OF_TWINS} is the gap between paper and fact of one model, and that of {role!r} is not the "
-                "active's: it would never apply.",
-                "Write `role: active`, or judge the shadow by model_effect_bps_capital.",
-            )
+        order_type, at = rule.labels.get("order_type"), f"policy.rules[{position}].labels"
         if _of_paper(rule) and order_type in (*orders.order_types, OTHER) and order_type != broker:
             yield (
                 f"{at}.order_type",
@@ -57,6 +44,21 @@ def money_problems(
                 "would never have a value.",
                 f"Write `order_type: {broker}`, or set paper.order_type.",
             )
+
+
+def twins_of(models: Mapping[str, Model]) -> tuple[str, ...]:
+    """Shadows that are the active model once more: the same ONNX file on the same features in the same order,
+    whose output is read as the same kind.
+
+    Args:
+        models: by role.
+    """
+    active = _identity(models[ACTIVE])
+    return tuple(role for role, model in models.items() if role != ACTIVE and _identity(model) == active)
+
+
+def _identity(model: Model) -> tuple[object, ...]:
+    return model.artifact.sha256, model.manifest.features, model.manifest.kind
 
 
 def doubts(deployment: Deployment, now_ns: int) -> Iterator[str]:

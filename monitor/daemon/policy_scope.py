@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from monitor.daemon.money_scope import OF_TWINS
 from monitor.daemon.skill_scope import unmeasurable
 from monitor.engine.catalogue import FAMILIES, Catalogue
 from monitor.engine.family import Labels
@@ -44,8 +45,30 @@ def policy_problems(
         beyond = unmeasurable(rule.metric, dict(rule.labels), scope.kinds, scope.streams)
         if beyond is not None:
             yield f"{at}.metric", *beyond
+        elif rule.metric == OF_TWINS and (role := dict(rule.labels).get("role")) in _no_twins(scope):
+            yield (
+                f"{at}.labels.role",
+                f"{OF_TWINS} is the gap between paper and fact of one model, and {role!r} runs another than "
+                "the active, or on other features: it would never apply.",
+                "Write `role: active`, or judge the shadow by model_effect_bps_capital.",
+            )
         elif not _spoken_of(rule, catalogue):
             yield _unheard(at, rule, _series(rule.metric, catalogue))
+
+
+def unjudged(written: PolicySettings, scope: Scope) -> Iterator[str]:
+    """Roles that rules seem to speak of and do not, each as a sentence."""
+    for rule in written.rules:
+        if rule.metric == OF_TWINS and "role" not in rule.labels and (others := _no_twins(scope)):
+            named = ", ".join(others)
+            yield (
+                f"rule {rule.id}: {OF_TWINS} is not judged of {named}: only of the active, and of shadows "
+                "that run its model on the same features"
+            )
+
+
+def _no_twins(scope: Scope) -> list[str]:
+    return [role for role in scope.shadows if role not in scope.twins]
 
 
 def _unheard(at: str, rule: Rule, series: list[Labels]) -> tuple[str, str, str]:
@@ -72,5 +95,6 @@ def _spoken_of(rule: Rule, catalogue: Catalogue) -> list[Labels]:
 
 
 def _series(metric: str, catalogue: Catalogue) -> list[Labels]:
+    """Those that may ever have a value."""
     found = [m.labels for m in catalogue.metrics if m.family.name == metric]
-    return found + [m.labels for m in catalogue.books if m.family.name == metric]
+    return found + [m.labels for m in catalogue.books if m.family.name == metric and m.applies]

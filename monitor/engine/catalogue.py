@@ -248,7 +248,7 @@ class Catalogue:
         )
         self.sequences = tuple(sequences.sequences(scope))
         self.books = tuple(
-            BookMetric(family, series.labels, series.value, series.books)
+            BookMetric(family, series.labels, series.value, series.books, series.applies)
             for family in FAMILIES
             if family.book is not None
             for series in family.book(scope)

@@ -101,12 +101,14 @@ class Metric:
 
 @dataclass(frozen=True, slots=True)
 class BookMetric:
-    """One metric of books of a deployment: family and labels, sorted by label name; `books` it rests on."""
+    """One metric of books of a deployment: family and labels, sorted by label name; `books` it rests on;
+    `applies`: whether it may ever have a value."""
 
     family: Family
     labels: Labels
     value: BookValue
     books: tuple[str, ...]
+    applies: bool = True
 
 
 def estimate(view: WindowView, value: float, n: int, **more: Any) -> Estimate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -65,6 +65,8 @@ class Scope:
     """Within which production's recorded answers must come out again."""
     sequences: SequenceRules = field(default_factory=SequenceRules)
     """How evidence is tested block by block."""
+    twins: Collection[str] = ()
+    """Shadows that run the active's model on the same features."""
     _once: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def once(self, make: Callable[[Scope], T]) -> T:

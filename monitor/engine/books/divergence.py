@@ -116,9 +116,9 @@ def pnl_divergence_relative(books: Books, labels: Labels, window: Window, at: in
     b is the real book. Insufficient while |dE_b| < 3 s_b sqrt(n), s_b the standard deviation of its returns
     over the `n` steps of the window, and below `performance.min_returns` steps: a P&L that is mere noise is
     no denominator. Signed, as every difference: positive where paper earns more; who minds both sides writes
-    two rules, one `above` and one `below`. Not applicable without capital, and to a shadow that is no twin: of
-    two good but different models it trips in two windows out of three. A twin runs the active's model on the
-    same features in the same order, and its output is read as the same kind.
+    two rules, one `above` and one `below`. Not applicable without capital, and to a shadow that is no twin:
+    of two good but different models it trips in two windows out of three. A twin runs the active's model on
+    the same features in the same order, and its output is read as the same kind.
     """
     if books.rules.capital is None:
         return inapplicable(at)

@@ -21,11 +21,13 @@ BookValue = Callable[[Books, Labels, Window, int], Estimate]
 
 @dataclass(frozen=True, slots=True)
 class BookSeries:
-    """One series: its labels, sorted by name, its value, and the books that it rests on."""
+    """One series: its labels, sorted by name, its value, and the books that it rests on; `applies`: whether
+    it may ever have one."""
 
     labels: Labels
     value: BookValue
     books: tuple[str, ...]
+    applies: bool = True
 
 
 Series = Callable[[Scope], Iterator[BookSeries]]
@@ -77,12 +79,10 @@ def each_twin(value: BookValue) -> Series:
     """One series a role: its paper book against the real one; only where its model is the active's."""
 
     def series(scope: Scope) -> Iterator[BookSeries]:
-        active = scope.artifacts[scope.roles[0]]
         for role in scope.roles:
-            twin = scope.artifacts[role] == active
-            yield BookSeries(
-                (("role", role),), value if twin else _no_twin, (book_key(role, PAPER), REAL_BOOK)
-            )
+            twin = role == scope.roles[0] or role in scope.twins
+            books = (book_key(role, PAPER), REAL_BOOK)
+            yield BookSeries((("role", role),), value if twin else _no_twin, books, applies=twin)
 
     return series
 
