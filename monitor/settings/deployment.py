@@ -87,11 +87,21 @@ class ModelSettings(Section):
         return (ACTIVE, *sorted(self.shadows))
 
 
+def _at_least_1ms(value: int) -> int:
+    if value < MILLISECOND:
+        raise mistake("is shorter than 1ms, the finest time that books are looked at", "write 1ms or more")
+    return value
+
+
+BookTime = Annotated[PositiveDuration, AfterValidator(_at_least_1ms)]
+"""Nanoseconds, a millisecond or more."""
+
+
 class BookSettings(Section):
     """How books are opened and marked."""
 
     start_flat: bool = False
-    mark_staleness_ns: PositiveDuration = Field(default=5 * SECOND, alias="mark_staleness")
+    mark_staleness_ns: BookTime = Field(default=5 * SECOND, alias="mark_staleness")
     mark_band_bps: Exact = Field(default=Decimal(50), gt=0)
     max_spread_bps: Exact = Field(default=Decimal(20), gt=0)
     exec_horizon_ns: PositiveDuration = Field(default=DAY, alias="exec_horizon")
@@ -273,7 +283,7 @@ class GridSettings(Section):
 
     evaluation_interval_ns: PositiveDuration = Field(default=SECOND, alias="evaluation_interval")
     """Rules."""
-    tick_ns: PositiveDuration = Field(default=100 * MILLISECOND, alias="tick")
+    tick_ns: BookTime = Field(default=100 * MILLISECOND, alias="tick")
     """Hard limits."""
     task_deadline_ns: PositiveDuration = Field(default=3 * SECOND, alias="task_deadline")
     """How long an evaluation waits for a task."""
@@ -286,6 +296,8 @@ class GridSettings(Section):
 
 
 def _windows(windows: tuple[int, ...]) -> tuple[int, ...]:
+    if not windows:
+        raise mistake("there is no window", "write at least one, such as [5m, 1h], or leave it out")
     if len(set(windows)) < len(windows):
         raise mistake("a window is listed twice", "list each window once")
     if any(window % SECOND for window in windows):

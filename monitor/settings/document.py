@@ -173,6 +173,10 @@ def parse(text: str, name: str) -> Document:
         node = loader.get_single_node()
         if node is not None:
             document.data = _Reading(loader, document).value(node, (), ())
+    except RecursionError:
+        document.problems.append(
+            problem_at(name, (), "is nested too deeply", "write it as config/example.yaml is written")
+        )
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = str(Origin(name, mark.line + 1)) if mark is not None else name
@@ -181,6 +185,14 @@ def parse(text: str, name: str) -> Document:
             problem_at(where, (), f"is not YAML: {reason}", "correct the syntax at this line")
         )
     return document
+
+
+def _text(node: yaml.ScalarNode) -> str:
+    """What is written; half a character (an escape such as `\\ud800`) could be neither shown nor sent."""
+    text = str(node.value)
+    if any("\ud800" <= character <= "\udfff" for character in text):
+        raise yaml.MarkedYAMLError(None, None, "half a character is no text", node.start_mark)
+    return text
 
 
 class _Reading:
@@ -207,7 +219,7 @@ class _Reading:
             self._loader.flatten_mapping(node)  # `<<: *anchor`: merged pairs come first, written ones win
         mapping: dict[str, Any] = {}
         for key, item in node.value:
-            at = (*location, key.value)
+            at = (*location, _text(key))
             mapping[key.value] = self.value(item, at, inside)
             self._document.origins[at] = self._origin(key)
         return mapping
@@ -222,7 +234,7 @@ class _Reading:
             seen.add(key.value)
 
     def _scalar(self, node: yaml.ScalarNode, location: Location) -> Any:
-        text = str(node.value)
+        text = _text(node)
         if node.tag not in _PLAIN_TAGS:
             if node.tag != _TEXT_TAG:
                 self._problem(node, location, f"unknown tag {node.tag}", "remove the tag")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal, InvalidOperation
 from pathlib import Path
@@ -19,6 +20,10 @@ MINUTE = 60 * SECOND
 HOUR = 60 * MINUTE
 DAY = 24 * HOUR
 _UNITS = {"d": DAY, "h": HOUR, "m": MINUTE, "s": SECOND, "ms": MILLISECOND, "us": 1_000, "ns": 1}
+
+LONGEST_NAME = 200
+_UNSEEN = ("Cc", "Cs", "Zl", "Zp")
+"""Categories of Unicode: control characters, halves of characters, ends of lines and paragraphs."""
 
 _LONGEST_NS = 2**62
 _DURATION_PART = re.compile(r"([0-9]{1,19}(?:\.[0-9]{1,9})?)(ns|us|ms|s|m|h|d)")
@@ -95,6 +100,19 @@ def refuse_boolean(value: object) -> Any:
     return value
 
 
+def _readable(value: str) -> str:
+    if len(value) > LONGEST_NAME or any(unicodedata.category(c) in _UNSEEN for c in value):
+        remedy = f"write at most {LONGEST_NAME} characters in one line"
+        raise mistake(f"{_shown(value)} is too long, or has characters that cannot be seen", remedy)
+    return value
+
+
+def _within_64_bits(value: int) -> int:
+    if not -(2**63) <= value < 2**63:
+        raise mistake(f"{_shown(value)} is beyond 64 bits", "write a smaller number")
+    return value
+
+
 def _positive(value: int) -> int:
     if value <= 0:
         raise mistake("must be longer than zero", "write a duration such as 1s")
@@ -107,8 +125,8 @@ def _beside_configuration(value: object, info: ValidationInfo) -> Any:
     return directory / value if isinstance(value, (str, Path)) and str(value) else value
 
 
-Whole = Annotated[int, BeforeValidator(refuse_boolean)]
-"""An integer; `true` is none."""
+Whole = Annotated[int, BeforeValidator(refuse_boolean), AfterValidator(_within_64_bits)]
+"""An integer of 64 bits; `true` is none."""
 Number = Annotated[float, BeforeValidator(refuse_boolean)]
 """A finite float; `true` is none."""
 Duration = Annotated[int, BeforeValidator(parse_duration)]
@@ -119,7 +137,7 @@ Instant = Annotated[int, BeforeValidator(parse_instant)]
 """Nanoseconds since the Unix epoch, UTC."""
 Exact = Annotated[Decimal, BeforeValidator(parse_exact)]
 """A decimal as written."""
-Name = Annotated[str, BeforeValidator(parse_text), Field(min_length=1)]
-"""Text that may look like a number."""
+Name = Annotated[str, BeforeValidator(parse_text), Field(min_length=1), AfterValidator(_readable)]
+"""Text in one line that may look like a number."""
 FilePath = Annotated[Path, BeforeValidator(_beside_configuration)]
 """A path, absolute or beside the configuration file; it need not exist."""

@@ -29,6 +29,9 @@ LIMIT = "limit"
 """Label of latency metrics `..._above`: seconds, in plain decimal text."""
 
 
+_MOST_EVALUATIONS = 10**9
+
+
 class Persistence(NamedTuple):
     """How long a condition must hold: consecutive evaluations, or (where longer than 0) a duration."""
 
@@ -37,11 +40,12 @@ class Persistence(NamedTuple):
 
 
 def _persistence(value: object) -> Persistence:
-    if isinstance(value, str) and value.isdecimal():
+    if isinstance(value, str) and value.isdecimal() and len(value) <= 40:
         value = int(value)
     if isinstance(value, int) and not isinstance(value, bool):
-        if value < 1:
-            raise mistake("must be at least 1", "write 1 for the first evaluation, or a duration such as 30s")
+        if not 1 <= value <= _MOST_EVALUATIONS:
+            remedy = "write 1 for the first evaluation, or a duration such as 30s"
+            raise mistake(f"must be 1 to {_MOST_EVALUATIONS:,} evaluations", remedy)
         return Persistence(evaluations=value)
     return Persistence(duration_ns=parse_duration(value))
 
