@@ -178,13 +178,13 @@ def money_sentences(settings: Settings, deployment: Deployment, now_ns: int) -> 
 def _broker(paper: PaperSettings) -> str:
     if paper.target == "sign":
         within = f", none within +-{paper.threshold:g} of neutral" if paper.threshold else ""
-        target = f"the sign of the prediction x {paper.quantity:f}{within}"
+        target = f"the sign of the prediction x {_quantity(paper)}{within}"
     elif paper.target == "linear":
-        target = f"prediction / {paper.scale:g} x {paper.quantity:f}, at most that"
+        target = f"prediction / {paper.scale:g} x {_quantity(paper)}, at most that"
     else:
         upper = paper.quantile or QUANTILE
         target = (
-            f"{paper.quantity:f} long above the {upper} quantile of the reference, short below {1 - upper}"
+            f"{_quantity(paper)} long above the {upper} quantile of the reference, short below {1 - upper}"
         )
     orders = f"{paper.order_type} orders from {format_duration(paper.latency_ns)} on"
     costs = f"slippage {paper.slippage_bps:f} bps, fee {paper.fee_bps:f} bps"
@@ -198,6 +198,14 @@ def _broker(paper: PaperSettings) -> str:
         caps.append(f"turnover {paper.max_turnover:f} a symbol and hour")
     limits = f"at most {', '.join(caps)}" if caps else "no caps"
     return f"target {target}; {orders}, {costs}; {limits}"
+
+
+def _quantity(paper: PaperSettings) -> str:
+    own = ", ".join(f"{symbol} {quantity:f}" for symbol, quantity in sorted(paper.own_quantities.items()))
+    default = paper.default_quantity
+    if default is None:
+        return f"({own})"
+    return f"{default:f} ({own})" if own else f"{default:f}"
 
 
 def _calendar(calendar: Calendar, now_ns: int) -> str:

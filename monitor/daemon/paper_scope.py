@@ -7,16 +7,21 @@ from decimal import Decimal
 from difflib import get_close_matches
 from fractions import Fraction
 
+from monitor.settings.instruments import Instrument
 from monitor.settings.paper import QUANTILE, PaperSettings
 from monitor.stats.reference import Distribution, Reference
 from monitor.trading.paper_rules import PaperRules
 from monitor.trading.targets import Linear, Quantile, Sign, Target
 
+ALIKE = 10
+"""Sizes of instruments that differ by a larger factor tell that one quantity is not meant for both."""
+
 
 def paper_rules_of(paper: PaperSettings) -> PaperRules:
     """What the broker takes and charges."""
     return PaperRules(
-        quantity=paper.quantity,
+        quantity=paper.default_quantity,
+        quantities=paper.own_quantities,
         holding_ns=paper.holding_ns,
         latency_ns=paper.latency_ns,
         slippage_bps=paper.slippage_bps,
@@ -81,6 +86,26 @@ def paper_problems(
         elif None in _bounds(paper, known):
             message = f"it lies in an end bin of the predictions of `{role}` in the reference."
             yield "paper.quantile", message, "Write one nearer to 0.5."
+
+
+def paper_doubts(paper: PaperSettings, listed: Collection[Instrument]) -> Iterator[str]:
+    """Where one quantity serves instruments of which the configured sizes tell that they are worth unlike
+    much, as a sentence.
+
+    Args:
+        listed: instruments that are known beforehand.
+    """
+    served = [each for each in listed if each.symbol not in paper.own_quantities]
+    for size in ("multiplier", "lot_size", "tick_size") if served else ():
+        ordered = sorted((getattr(each, size), each.symbol) for each in served)
+        (low, least), (high, most) = ordered[0], ordered[-1]
+        if high > ALIKE * low:
+            yield (
+                f"paper.quantity: {paper.default_quantity:f} of each of {len(served)} instruments, whose "
+                f"{size} differs ({least} {low:f}, {most} {high:f}): model effect will be that of the "
+                "dearest; give quantity by symbol"
+            )
+            return
 
 
 def volume_problem(paper: PaperSettings, known: Collection[str]) -> tuple[str, str, str] | None:

@@ -9,10 +9,12 @@ from typing import NamedTuple
 from monitor.daemon.deployed import Deployed
 from monitor.daemon.group import Group
 from monitor.daemon.money_scope import doubts
+from monitor.daemon.paper_scope import paper_doubts
 from monitor.daemon.partition_task import Log
 from monitor.daemon.policy_scope import unjudged
 from monitor.daemon.references import never_judged
 from monitor.daemon.unlikely import unlikely
+from monitor.settings.configuration import Settings
 
 EVENT = "configuration_warning"
 """Under which a start logs each."""
@@ -28,7 +30,7 @@ class Warned(NamedTuple):
 def warnings(group: Group, now_ns: int) -> Iterator[Warned]:
     """All that there are; `now_ns`: sessions of the year before it are counted."""
     for name, deployed in group.deployments.items():
-        for sentence in _of(deployed, now_ns):
+        for sentence in _of(deployed, group.settings, now_ns):
             yield Warned(name, sentence)
 
 
@@ -38,8 +40,9 @@ def log_warnings(group: Group, now_ns: int, log: Log) -> None:
         log.warning(EVENT, deployment=warned.deployment, warning=warned.sentence)
 
 
-def _of(deployed: Deployed, now_ns: int) -> Iterator[str]:
+def _of(deployed: Deployed, settings: Settings, now_ns: int) -> Iterator[str]:
     yield from unlikely(deployed.settings, now_ns)
+    yield from paper_doubts(deployed.settings.paper, settings.instruments.listed.values())
     yield from doubts(deployed.settings, now_ns)
     yield from unjudged(deployed.settings.policy, deployed.scope)
     if deployed.scope.reference is not None:

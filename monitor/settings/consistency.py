@@ -7,7 +7,6 @@ metric only by its `MetricInfo`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from fractions import Fraction
 from typing import Any
 
 from monitor.engine.panes import pane_length
@@ -18,8 +17,12 @@ from monitor.settings.blame import FILLS, blame_findings, subject_findings
 from monitor.settings.calendars import calendar_of
 from monitor.settings.deployment import SequenceSettings
 from monitor.settings.document import Document, Location
-from monitor.settings.instruments import DEFAULT_STEP
-from monitor.settings.measuring import currency_findings, fx_findings, performance_findings
+from monitor.settings.measuring import (
+    currency_findings,
+    fx_findings,
+    performance_findings,
+    quantity_findings,
+)
 from monitor.settings.metric_info import MetricInfo
 from monitor.settings.mistakes import problem, suggestion
 from monitor.settings.parts import (
@@ -34,7 +37,6 @@ from monitor.settings.quantities import DAY
 from monitor.settings.rules import LIMIT, RuleSettings
 from monitor.settings.surroundings import RuleFinding, RuleSurroundings
 from monitor.settings.thresholds import sample_findings, threshold_findings
-from monitor.trading.paper_rules import MAX_LOTS
 
 Finding = tuple[Location, str, str]
 """Where, what, remedy."""
@@ -54,7 +56,7 @@ def inconsistencies(
         parts = deployment_parts(deployment, context)
         found.extend(_clocks(at, shared, parts))
         found.extend(_blocks(at, parts))
-        found.extend(_money(at, shared, parts))
+        found.extend(quantity_findings(at, shared, parts))
         found.extend(performance_findings(at, shared, parts))
         found.extend(_calendars(at, shared, parts))
         found.extend(_samples(at, parts))
@@ -69,6 +71,14 @@ def _clocks(at: Location, shared: Parts, parts: Parts) -> Iterator[Finding]:
             (*at, "grids", "task_deadline"),
             f"must exceed event_time.idle_grace ({format_duration(event_time.idle_grace_ns)})",
             "raise task_deadline or lower idle_grace",
+        )
+    books = parts.get("books")
+    if event_time is not None and books is not None and books.exec_horizon_ns < event_time.dedupe_window_ns:
+        yield (
+            (*at, "books", "exec_horizon"),
+            f"is shorter than event_time.dedupe_window ({format_duration(event_time.dedupe_window_ns)}): an "
+            "execution that is sent once more would be booked twice",
+            "write a trading day, 1d, or how long the desk may send an execution again",
         )
     windows: tuple[int, ...] | None = parts.get("windows")
     if not windows:
@@ -96,29 +106,6 @@ def _blocks(at: Location, parts: Parts) -> Iterator[Finding]:
         if length is not None and length % finest:
             message = f"{format_duration(length)} is not whole in panes of {format_duration(finest)}"
             yield (*at, "sequences", *keys), message, f"write a multiple of {format_duration(finest)}"
-
-
-def _money(at: Location, shared: Parts, parts: Parts) -> Iterator[Finding]:
-    paper = parts.get("paper")
-    if paper is None or not shared.has("instruments"):
-        return
-    listed = shared.get("instruments")
-    lots = {symbol: entry.lot_size for symbol, entry in (listed or {}).items()}
-    for symbol, lot in lots.items() if listed is not None else [("an open instrument", DEFAULT_STEP)]:
-        # As fractions: a quotient of decimals has 28 digits, and no more.
-        quantity = Fraction(paper.quantity) / Fraction(lot)
-        if quantity.denominator > 1:
-            yield (
-                (*at, "paper", "quantity"),
-                f"{paper.quantity} is not a multiple of the lot of {symbol} ({lot})",
-                "write a multiple of every lot",
-            )
-        elif quantity > MAX_LOTS:
-            yield (
-                (*at, "paper", "quantity"),
-                f"{paper.quantity} is more than 2^53 lots of {symbol} ({lot})",
-                "write less, or a larger lot_size",
-            )
 
 
 def _calendars(at: Location, shared: Parts, parts: Parts) -> Iterator[Finding]:

@@ -1,4 +1,5 @@
-"""Mistakes of what books are measured by: conversion of currencies, grids of returns, benchmark.
+"""Mistakes of what books hold and are measured by: quantities of paper, conversion of currencies, grids of
+returns, benchmark.
 
 Knows sections as far as they are valid by themselves.
 """
@@ -6,18 +7,56 @@ Knows sections as far as they are valid by themselves.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 from monitor.policy.durations import format_duration
 from monitor.settings.deployment import PerformanceSettings
 from monitor.settings.document import Location
-from monitor.settings.instruments import USUAL
+from monitor.settings.instruments import DEFAULT_STEP, USUAL
 from monitor.settings.mistakes import suggestion
+from monitor.settings.paper import DEFAULT, PaperSettings
 from monitor.settings.parts import Parts, deployment_parts, deployments_of
+from monitor.settings.rates import rate_findings
 from monitor.settings.sections import InstrumentSettings
+from monitor.trading.paper_rules import MAX_LOTS
 
 Finding = tuple[Location, str, str]
 """Where, what, remedy."""
+
+
+def quantity_findings(at: Location, shared: Parts, parts: Parts) -> Iterator[Finding]:
+    """Quantities of paper that no instrument has, or that its lots do not make; instruments without one."""
+    paper: PaperSettings | None = parts.get("paper")
+    if paper is None or not shared.has("instruments"):
+        return
+    here = (*at, "paper", "quantity")
+    own, default, listed = paper.own_quantities, paper.default_quantity, shared.get("instruments")
+    if listed is None:
+        lots = {**dict.fromkeys(own, DEFAULT_STEP), "an open instrument": DEFAULT_STEP}
+    else:
+        lots = {symbol: entry.lot_size for symbol, entry in listed.items()}
+        for symbol in sorted(own.keys() - listed.keys()):
+            yield (*here, symbol), f"{symbol!r} is no instrument", suggestion(symbol, {*listed, DEFAULT})
+    if default is None and (without := [symbol for symbol in lots if symbol not in own]):
+        message = f"says nothing of {', '.join(without)}"
+        yield here, message, f"name each instrument, or add `{DEFAULT}`, the quantity of all others"
+    for symbol, lot in lots.items():
+        if (quantity := own.get(symbol, default)) is not None:
+            place = symbol if symbol in own else DEFAULT
+            key = (*here, place) if isinstance(paper.quantity, Mapping) else here
+            yield from ((key, *said) for said in _no_lots(symbol, quantity, lot))
+
+
+def _no_lots(symbol: str, quantity: Decimal, lot: Decimal) -> Iterator[tuple[str, str]]:
+    # As fractions: a quotient of decimals has 28 digits, and no more.
+    lots = Fraction(quantity) / Fraction(lot)
+    if lots.denominator > 1:
+        message = f"{quantity} is not a multiple of the lot of {symbol} ({lot})"
+        yield message, 'write a multiple of it; by symbol: {default: "0.1", ES: "1"}'
+    elif lots > MAX_LOTS:
+        yield f"{quantity} is more than 2^53 lots of {symbol} ({lot})", "write less, or a larger lot_size"
 
 
 def performance_findings(at: Location, shared: Parts, parts: Parts) -> Iterator[Finding]:
@@ -43,18 +82,8 @@ def performance_findings(at: Location, shared: Parts, parts: Parts) -> Iterator[
 def fx_findings(data: Any, shared: Parts, context: dict[str, Any]) -> Iterator[Finding]:
     """Pairs that no deployment can use, or whose symbol can have no mark."""
     fx, listed = shared.get("fx") or {}, shared.get("instruments")
-    if not fx:
-        return
     bases = set(_bases(data, context).values()) or {USUAL}
-    for pair, symbol in fx.items():
-        if listed and symbol not in listed:
-            yield ("fx", pair), f"{symbol!r} is no instrument", suggestion(symbol, listed)
-        if any(pair == 2 * base for base in bases):
-            message = "is the price of a currency in itself"
-            yield ("fx", pair), message, "leave it out: that is 1, and needs no mark"
-        elif not any(pair != base and (pair.startswith(base) or pair.endswith(base)) for base in bases):
-            message = f"converts from or to no currency of capital ({', '.join(sorted(bases))})"
-            yield ("fx", pair), message, "write two currencies, such as EURUSD for the price of 1 EUR in USD"
+    yield from rate_findings(fx, bases, listed, min(_capitals(data, context).values(), default=USUAL))
 
 
 def currency_findings(data: Any, shared: Parts, context: dict[str, Any]) -> Iterator[Finding]:

@@ -2,18 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
-from monitor.settings.mistakes import mistake
+from monitor.settings.mistakes import SHAPES, mistake
 from monitor.settings.quantities import MILLISECOND, SECOND, Duration, Exact, Name, Number
 from monitor.settings.section import Section
 
 QUANTILE = Decimal("0.8")
 BPS = 10_000
 """All of a price: no cost is as large."""
+DEFAULT = "default"
+"""Names the quantity of all symbols that have none of their own."""
+_BY_SYMBOL, _OF_ALL = SHAPES
+
+
+def _kind(value: object) -> str:
+    return _BY_SYMBOL if isinstance(value, Mapping) else _OF_ALL
+
+
+Quantity = Annotated[Exact, Field(gt=0)]
+WrittenQuantity = Annotated[
+    Annotated[Mapping[Name, Quantity], Tag(_BY_SYMBOL)] | Annotated[Quantity, Tag(_OF_ALL)],
+    Discriminator(_kind),
+]
+"""One quantity of all symbols, or by symbol: `{default: "0.1", ES: "1"}`."""
 
 
 class ParticipationSettings(Section):
@@ -44,7 +60,9 @@ class PaperSettings(Section):
     """Of `linear`: the prediction that wants all of `quantity`."""
     quantile: Exact | None = Field(default=None, ge=Decimal("0.5"), lt=1)
     """Of `quantile`; 0.8."""
-    quantity: Exact = Field(default=Decimal(1), gt=0)
+    quantity: WrittenQuantity = Decimal(1)
+    """Of a full target, in units of the symbol: one for all, or by symbol with a `default` for those that are
+    not named. Model effect is that of the dearest where symbols of unlike worth share one."""
     holding_ns: Duration = Field(default=SECOND, alias="holding")
     """From an order's first quote that it may trade on to the next decision: from its first fill, but where
     caps leave nothing to fill."""
@@ -65,6 +83,17 @@ class PaperSettings(Section):
     """The most that a symbol trades at quoted prices, in its currency, in one hour of the UTC clock."""
     order_type: Name = "market"
     """The type of order that paper orders compare with real ones as."""
+
+    @property
+    def default_quantity(self) -> Decimal | None:
+        """Of symbols without one of their own; None: each has its own."""
+        return self.quantity.get(DEFAULT) if isinstance(self.quantity, Mapping) else self.quantity
+
+    @property
+    def own_quantities(self) -> dict[str, Decimal]:
+        """By symbol."""
+        written = self.quantity if isinstance(self.quantity, Mapping) else {}
+        return {symbol: quantity for symbol, quantity in written.items() if symbol != DEFAULT}
 
     @model_validator(mode="after")
     def _of_the_target(self) -> PaperSettings:

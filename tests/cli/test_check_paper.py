@@ -90,3 +90,20 @@ def test_check_tells_broker_sessions_markouts_and_benchmark_and_doubts_rules_tha
         "rule s: sharpe over 5m has no value: it holds 5 steps of 1m",
     ):
         assert part in said
+
+
+def test_one_quantity_of_unlike_instruments_is_warned_of_and_one_by_symbol_is_told(tmp_path):
+    path = kinds_of_output.write(tmp_path, "return")
+    config = yaml.safe_load(path.read_text())
+    config["instruments"] = {"BTCUSD": {"multiplier": "1"}, "ES": {"multiplier": "50"}}
+    [deployment] = config["deployments"].values()
+    path.write_text(yaml.safe_dump(config))
+    plain = call(check, path, COLUMNS="300")
+    assert plain.exit_code == 0, plain.output
+    assert "of each of 2 instruments, whose multiplier differs (BTCUSD 1, ES 50)" in plain.output
+    deployment["paper"] |= {"quantity": {"default": "0.1", "ES": "1"}}
+    path.write_text(yaml.safe_dump(config))
+    told = call(check, path, COLUMNS="300")
+    assert told.exit_code == 0, told.output
+    assert "the sign of the prediction x 0.1 (ES 1)" in told.output
+    assert "multiplier differs" not in told.output

@@ -1,4 +1,4 @@
-"""Quantiles of predictions as the reference froze them, and what is refused where it tells none."""
+"""Quantiles of predictions as the reference froze them, quantities by symbol; what is refused, or doubted."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from monitor.daemon.paper_scope import paper_problems, quantile, targets_of
+from monitor.daemon.paper_scope import paper_doubts, paper_problems, paper_rules_of, quantile, targets_of
+from monitor.settings.instruments import Instrument
 from monitor.settings.paper import PaperSettings
 from monitor.stats.reference import Reference, build_reference
 from monitor.trading.targets import Linear, Quantile, Sign
+from monitor.trading.units import InstrumentUnits
 
 ARTIFACTS = {"active": "a" * 64, "shadow": "b" * 64}
 KINDS = {"active": "return", "shadow": "probability"}
@@ -73,3 +75,32 @@ def test_a_volume_that_is_a_category_is_refused():
     text = build_reference({"venue": np.array([1.0, 2.0, 1.0, 1.0])}, {}, categorical={"venue"})
     paper = settings(participation={"share": "0.1", "volume": "venue"})
     assert [key for key, *_ in paper_problems(paper, ARTIFACTS, text)] == ["paper.participation.volume"]
+
+
+def instrument(symbol: str, **sizes: str) -> Instrument:
+    return Instrument(symbol=symbol, **{name: Decimal(size) for name, size in sizes.items()})
+
+
+def test_one_quantity_of_instruments_that_are_worth_unlike_much_is_doubted():
+    es, mes = instrument("ES", multiplier="50"), instrument("MES", multiplier="5")
+    btc = instrument("BTC", multiplier="1")
+    assert list(paper_doubts(settings(quantity="2"), [es, mes])) == [], "ten times is alike"
+    [said] = paper_doubts(settings(quantity="2"), [es, mes, btc])
+    assert said == (
+        "paper.quantity: 2 of each of 3 instruments, whose multiplier differs (BTC 1, ES 50): model effect "
+        "will be that of the dearest; give quantity by symbol"
+    )
+    by_tick = [instrument("BTC", tick_size="0.01"), instrument("DOGE", tick_size="0.00001")]
+    [said] = paper_doubts(settings(quantity="2"), by_tick)
+    assert "whose tick_size differs (DOGE 0.00001, BTC 0.01)" in said
+    own = {"default": "2", "ES": "1"}
+    assert list(paper_doubts(settings(quantity=own), [es, mes, btc])) == []
+    assert list(paper_doubts(settings(quantity={"ES": "1", "BTC": "2"}), [es, btc])) == []
+    assert list(paper_doubts(settings(quantity="2"), [])) == []
+
+
+def test_the_broker_takes_the_quantity_of_each_symbol():
+    rules = paper_rules_of(settings(quantity={"default": "0.1", "ES": "2"}))
+    sizes = Decimal("0.25"), Decimal("0.1"), Decimal(1), "USD"
+    units = [InstrumentUnits.of(symbol, *sizes) for symbol in ("ES", "X")]
+    assert [rules.lots(each) for each in units] == [20, 1]

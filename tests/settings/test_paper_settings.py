@@ -87,3 +87,52 @@ def test_a_quantity_of_too_many_or_broken_lots_is_refused_however_large(instrume
     found = only_problem({"instruments": instruments, f"{PAPER}.quantity": quantity})
     assert found.key == f"{PAPER}.quantity"
     assert says in found.message
+
+
+TWO = {"BTCUSD": {"lot_size": "0.1"}, "ES": {"lot_size": "1", "multiplier": "50"}}
+
+
+def quantities(written, instruments=TWO):
+    """What is wrong with a quantity by symbol, as (key below it, message)."""
+    changes = {"instruments": instruments, f"{PAPER}.quantity": written, "deployments.btc.performance": {}}
+    found = problems(changes)
+    assert all(each.remedy for each in found)
+    return [(each.key.removeprefix(f"{PAPER}.quantity"), each.message) for each in found]
+
+
+def test_each_symbol_may_have_a_quantity_of_its_own():
+    assert quantities({"default": "0.1", "ES": "1"}) == []
+    assert quantities({"BTCUSD": "0.1", "ES": "1"}) == []
+    assert quantities({"default": "1"}) == []
+    written = {f"{PAPER}.quantity".replace(".", "__"): {"default": "0.1", "ES": "1"}, "instruments": TWO}
+    paper = settings(**written).deployments["btc"].paper
+    assert (paper.default_quantity, paper.own_quantities) == (Decimal("0.1"), {"ES": 1})
+    alone = settings().deployments["btc"].paper
+    assert (alone.default_quantity, alone.own_quantities) == (Decimal("0.1"), {})
+
+
+@pytest.mark.parametrize(
+    ("written", "key", "says"),
+    [
+        ("0.1", "", "0.1 is not a multiple of the lot of ES (1)"),
+        ({"default": "0.1"}, ".default", "0.1 is not a multiple of the lot of ES (1)"),
+        ({"default": "0.1", "ES": "0.5"}, ".ES", "0.5 is not a multiple of the lot of ES (1)"),
+        ({"default": "0.1", "ES": "1", "NQ": "1"}, ".NQ", "'NQ' is no instrument"),
+        ({"ES": "1"}, "", "says nothing of BTCUSD"),
+        ({}, "", "says nothing of BTCUSD, ES"),
+        ({"default": "0.1", "ES": "0"}, ".ES", "greater than 0"),
+        ({"default": "0.1", "ES": "much"}, ".ES", "not a decimal"),
+        (["0.1"], "", "not a decimal"),
+    ],
+)
+def test_quantities_fit_the_instruments_and_their_lots(written, key, says):
+    [(place, message)] = quantities(written)
+    assert place == key
+    assert says in message
+
+
+def test_open_instruments_need_a_default_quantity():
+    assert quantities({"default": "0.1", "ES": "1"}, "open") == []
+    assert quantities({"ES": "1"}, "open") == [("", "says nothing of an open instrument.")]
+    [(key, message)] = quantities({"default": "1", "ES": "1e-9"}, "open")
+    assert (key, message) == (".ES", "1E-9 is not a multiple of the lot of ES (1E-8).")
