@@ -133,7 +133,7 @@ def test_what_a_later_version_will_serve_is_refused_as_not_yet(key, value):
     ("key", "value"),
     [
         ("topics.outcomes", "outcomes"),
-        ("fx", {"EURUSD": "BTCUSD"}),
+        ("fx", {"BTCUSD": "BTCUSD"}),
         ("topics.predictions", "predictions"),
         ("commands.trust_topic", True),
         ("deployments.btc.models.shadows", {"shadow": "a", "second": "b"}),

@@ -8,13 +8,19 @@ from configurations import REMOVED, example, only_problem, problems, settings
 AT = "deployments.btc"
 
 
+EUROS = {"instruments.EURUSD": {"tick_size": "0.0001"}, "fx": {"EURUSD": "EURUSD"}}
+
+
 @pytest.mark.parametrize(
     ("fx", "says"),
     [
         ({"EURUSD": "EURUSX"}, "is no instrument"),
         ({"EURGBP": "BTCUSD"}, "no currency of capital (USD)"),
-        ({"USD": "BTCUSD"}, "no currency of capital (USD)"),
+        ({"USD": "BTCUSD"}, "is not two currencies written together"),
+        ({"EUR/USD": "BTCUSD"}, "is not two currencies written together"),
         ({"USDUSD": "BTCUSD"}, "price of a currency in itself"),
+        ({"EURUSD": "BTCUSD"}, "and BTCUSD that of one BTC"),
+        ({"USDJPY": "BTCUSD"}, "price of one USD in JPY, and that of BTCUSD is in USD"),
     ],
 )
 def test_a_pair_that_converts_nothing_is_refused(fx, says):
@@ -24,8 +30,29 @@ def test_a_pair_that_converts_nothing_is_refused(fx, says):
 
 
 def test_pairs_of_either_direction_and_of_open_instruments_are_taken():
-    assert not problems({"fx": {"EURUSD": "BTCUSD", "USDJPY": "BTCUSD"}})
+    assert not problems({**EUROS, "instruments.YEN": {"currency": "JPY"}, "fx.USDJPY": "YEN"})
     assert not problems({"fx": {"EURUSD": "anything"}, "instruments": "open"})
+    future = {"instruments.6E": {"tick_size": "0.00005", "multiplier": "125000", "currency": "USD"}}
+    assert not problems({**future, "fx": {"EURUSD": "6E"}})
+
+
+def test_executions_are_remembered_as_long_as_duplicates_are_at_least():
+    found = only_problem({f"{AT}.books.exec_horizon": "1s"})
+    assert found.key == f"{AT}.books.exec_horizon"
+    assert "booked twice" in found.message
+    assert not problems({f"{AT}.books.exec_horizon": "1s", "event_time.dedupe_window": "1s"})
+
+
+def test_a_pair_and_its_inverse_at_once_are_refused():
+    both = {**EUROS, "instruments.USDEUR": {"currency": "EUR"}, "fx.USDEUR": "USDEUR"}
+    found = only_problem(both)
+    assert (found.key, found.message) == ("fx.USDEUR", "is the inverse of EURUSD.")
+
+
+def test_a_symbol_whose_own_price_is_in_the_other_currency_is_refused():
+    found = only_problem({"instruments.EURUSD": {"currency": "EUR"}, "fx": {"EURUSD": "EURUSD"}})
+    assert found.key == "fx.EURUSD"
+    assert "price of one EUR in USD, and that of EURUSD is in EUR" in found.message
 
 
 EURO = {"tick_size": "0.01", "lot_size": "0.1", "currency": "EUR"}
@@ -59,8 +86,9 @@ def test_one_of_two_deployments_whose_capital_nothing_converts_to_is_refused():
 
 
 def test_a_pair_of_either_direction_converts_an_instrument():
-    assert not problems({"instruments.DAX": EURO, "fx": {"EURUSD": "BTCUSD"}})
-    assert not problems({"instruments.DAX": EURO, "fx": {"USDEUR": "BTCUSD"}})
+    assert not problems({"instruments.DAX": EURO, **EUROS})
+    inverse = {"instruments.USDEUR": {"currency": "EUR"}, "fx": {"USDEUR": "USDEUR"}}
+    assert not problems({"instruments.DAX": EURO, **inverse})
     assert not problems({f"{AT}.capital.currency": "EUR", "instruments.BTCUSD.currency": REMOVED})
 
 
@@ -68,7 +96,7 @@ def test_a_pair_of_either_direction_converts_an_instrument():
     ("change", "key"),
     [
         ({"instruments.DAX": EURO | {"currency": "usd"}}, "instruments.DAX.currency"),
-        ({"instruments.DAX": EURO, "fx": {"EURUSD": "BTCUSD", "eurUSD": "DAX"}}, "fx.eurUSD"),
+        ({"instruments.DAX": EURO, **EUROS, "fx.eurUSD": "EURUSD"}, "fx.eurUSD"),
         ({f"{AT}.capital.currency": "Usd"}, "instruments.BTCUSD.currency"),
     ],
 )
