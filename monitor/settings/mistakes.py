@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
+from decimal import Decimal
 from types import UnionType
 from typing import Annotated, Any, Union, get_args, get_origin
 
@@ -11,29 +12,39 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from monitor.errors import Problem
-from monitor.settings.document import Document, Location, problem_at
+from monitor.settings.document import Document, Location, WrittenFloat, problem_at
 
 SHAPES = ("[mapping]", "[name]")
 """Tags of the shapes that one key may be written in; they are part of no location."""
 
-_REMEDIES = {
-    "int_parsing": "write a whole number",
-    "int_type": "write a whole number",
-    "int_from_float": "write a whole number",
-    "float_parsing": "write a number",
-    "float_type": "write a number",
-    "finite_number": "write a finite number",
-    "bool_parsing": "write true or false",
-    "bool_type": "write true or false",
-    "string_type": "write text; in quotes where it looks like something else",
-    "string_too_short": "write at least one character",
-    "model_type": "write a mapping of keys to values",
-    "mapping_type": "write a mapping of keys to values",
-    "dict_type": "write a mapping of keys to values",
-    "path_type": "write the path of a file",
-    "tuple_type": "write a list: [..., ...]",
-    "too_short": "add an entry",
+_NUMBER = ("is not a number", "write a number")
+_WHOLE = ("is not a whole number", "write a whole number")
+_BOOLEAN = ("is neither true nor false", "write true or false")
+_MAPPING = ("is not a mapping of keys to values", "write a mapping of keys to values")
+_WORDS = {
+    "greater_than": ("must be more than {gt}", "write more than {gt}"),
+    "greater_than_equal": ("must be at least {ge}", "write {ge} or more"),
+    "less_than": ("must be less than {lt}", "write less than {lt}"),
+    "less_than_equal": ("must be at most {le}", "write {le} or less"),
+    "int_parsing": _WHOLE,
+    "int_parsing_size": ("is beyond 64 bits", "write a smaller number"),
+    "int_type": _WHOLE,
+    "int_from_float": _WHOLE,
+    "float_parsing": _NUMBER,
+    "float_type": _NUMBER,
+    "finite_number": ("is not a finite number", "write a finite number"),
+    "bool_parsing": _BOOLEAN,
+    "bool_type": _BOOLEAN,
+    "string_type": ("is not text", "write text; in quotes where it looks like something else"),
+    "string_too_short": ("is empty", "write at least one character"),
+    "model_type": _MAPPING,
+    "mapping_type": _MAPPING,
+    "dict_type": _MAPPING,
+    "path_type": ("is not the path of a file", "write the path of a file"),
+    "tuple_type": ("is not a list", "write a list: [..., ...]"),
+    "too_short": ("is empty", "add an entry"),
 }
+"""What pydantic finds, for a person: what is wrong, and what to do."""
 
 
 def mistake(message: str, remedy: str) -> PydanticCustomError:
@@ -60,7 +71,13 @@ def problem(document: Document, location: Location, message: str, remedy: str) -
 
 def problems_of(error: ValidationError, document: Document, model: type[BaseModel]) -> list[Problem]:
     """Every mistake pydantic found in `document`, which was validated against `model`."""
-    return [_translate(details, document, model) for details in error.errors(include_url=False)]
+    found = error.errors(include_url=False)
+    return [_translate(details, document, model) for details in found if not _follows(details)]
+
+
+def _follows(details: ErrorDetails) -> bool:
+    """Whether it is that nothing is left of a list whose every entry is mistaken: that has been said."""
+    return details["type"] == "too_short" and bool(details["input"])
 
 
 def _translate(details: ErrorDetails, document: Document, model: type[BaseModel]) -> Problem:
@@ -74,16 +91,33 @@ def _translate(details: ErrorDetails, document: Document, model: type[BaseModel]
     if kind == "missing":
         return problem(document, location, "is required and missing", f"add `{key}: ...`")
     given = "" if location[:2] == ("transport", "client") else f" (it is {_short(details['input'])})"
-    message = details["msg"][0].lower() + details["msg"][1:] + given
     if kind == "literal_error":
-        remedy = suggestion(str(details["input"]), (str(value) for value in _literals(context["expected"])))
-    else:
-        remedy = _REMEDIES.get(kind, "correct the value")
-    return problem(document, location, message, remedy)
+        known = _literals(context["expected"])
+        remedy = suggestion(str(details["input"]), known) if len(known) > 1 else f"write {known[0]}"
+        return problem(
+            document, location, f"must be {context['expected'].replace(chr(39), '')}{given}", remedy
+        )
+    if kind in _WORDS:
+        kind = "string_too_short" if kind == "too_short" and details["input"] == "" else kind
+        written = {bound: _short(value) for bound, value in context.items()}
+        what, remedy = (text.format(**written) for text in _WORDS[kind])
+        return problem(document, location, f"{what}{given}", remedy)
+    message = details["msg"][0].lower() + details["msg"][1:] + given
+    return problem(document, location, message, "correct the value")
 
 
 def _short(value: object) -> str:
-    text = repr(value)
+    """As it would be written in the file, or nearly."""
+    if value is None or isinstance(value, bool):
+        text = {None: "null", True: "true", False: "false"}[value]
+    elif isinstance(value, WrittenFloat):
+        text = value.text
+    elif isinstance(value, Decimal):
+        text = f"{value:f}"
+    elif isinstance(value, float):
+        text = f"{value:g}"
+    else:
+        text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
 
