@@ -25,6 +25,8 @@ def bond(group: Group, deployed: Deployed, scope: str, key: str) -> str:
     if key == "fold" or (scope == OWN and key.startswith("policy/")):
         return NOTHING
     if scope == OWN:
+        if key.startswith("lasting/"):
+            return whose(deployed.settings.filter)
         return _bond_of_equity(deployed, key) if key.startswith("equity/") else deployed.digest
     if held(key) or key.startswith("marks/"):
         symbol = symbol_of(key)

@@ -1,5 +1,5 @@
-"""What orders of a deployment are told apart by and held against, as configured; and the rule about the
-ledger that every policy has."""
+"""What orders of a deployment are told apart by and held against, as configured; and the rules about its
+books that every policy has."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from collections.abc import Iterator
 
 from monitor.engine.order_rules import OrderRules
 from monitor.models.manifest import Manifest
-from monitor.policy.rules import DEPLOYMENT, RECONCILIATION_BREAK, Comparator, Rule, Severity
+from monitor.policy.rules import (
+    DEPLOYMENT,
+    EXECUTION_REFUSED,
+    ORDERS_FILTERED_OUT,
+    RECONCILIATION_BREAK,
+    Comparator,
+    Rule,
+    Severity,
+)
 from monitor.settings.configuration import Settings
 from monitor.settings.deployment import Deployment
 from monitor.trading.lifecycle import LifecycleRules
@@ -42,14 +50,27 @@ def order_rules_of(settings: Settings, deployment: Deployment, active: Manifest)
 
 
 def built_in_rules(deployment: Deployment) -> Iterator[Rule]:
-    """Rules beside those of the policy as written."""
+    """Rules beside those of the policy as written.
+
+    A filter that lets nothing through is a warning once the shortest window has passed: on a topic of many
+    strategies others may well speak first. Once one report was let through, it is never said again.
+    """
+    shortest = min(deployment.windows_ns)
     if deployment.orders.alert_on_breaks:
-        yield Rule(
-            id=RECONCILIATION_BREAK,
-            subject=DEPLOYMENT,
-            metric="reconciliation_breaks",
-            window=min(deployment.windows_ns),
-            comparator=Comparator.ABOVE,
-            threshold=0.0,
-            severity=Severity.CRITICAL,
-        )
+        yield _alert(RECONCILIATION_BREAK, "reconciliation_breaks", shortest, Severity.CRITICAL)
+    yield _alert(EXECUTION_REFUSED, "refused_executions", shortest, Severity.CRITICAL)
+    if deployment.filter.account is not None or deployment.filter.strategy is not None:
+        yield _alert(ORDERS_FILTERED_OUT, "filtered_out", shortest, Severity.WARNING, for_ns=shortest)
+
+
+def _alert(name: str, metric: str, window: int, severity: Severity, for_ns: int = 0) -> Rule:
+    return Rule(
+        id=name,
+        subject=DEPLOYMENT,
+        metric=metric,
+        window=window,
+        comparator=Comparator.ABOVE,
+        threshold=0.0,
+        for_ns=for_ns,
+        severity=severity,
+    )

@@ -13,7 +13,7 @@ from typing import Protocol
 from monitor.daemon import commit
 from monitor.daemon.group import Group
 from monitor.daemon.owner import Aside, Owner
-from monitor.daemon.pipeline import Inputs, Pipeline
+from monitor.daemon.pipeline import Inputs, Pipeline, Refused
 from monitor.daemon.restore import Restored, restore
 from monitor.engine import marks
 from monitor.errors import Poisoned
@@ -271,6 +271,7 @@ class PartitionTask:
             await pipeline.release()
         finally:
             self.reached = self.reached.passed(sequencer.watermark)
+        self._tell_refused(pipeline)
         self._listener.folded(pipeline, self._partition)
         for owner in owners:
             if await owner.step(lease, transport.now_ns()):
@@ -283,6 +284,13 @@ class PartitionTask:
         moved = sequencer.watermark - self._said >= min(d.grid.tick for d in self._group.deployments.values())
         alone = len(self._board.tasks) < transport.partitions and not sequencer.time.all_idle
         return moved and (alone or self._board.others(self._partition) != NO_TIME)
+
+    def _tell_refused(self, pipeline: Pipeline) -> None:
+        refused, pipeline.out.refused = pipeline.out.refused, Refused()
+        if refused.counts:
+            self._log.warning(
+                "records_refused", task=self._partition, refused=refused.counts, first=refused.first
+            )
 
     async def _commit(
         self, lease: Lease, pipeline: Pipeline, owners: list[Owner], now: int, heartbeat: bool

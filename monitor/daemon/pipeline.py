@@ -43,6 +43,20 @@ _json = msgspec.json.Encoder()
 
 
 @dataclass(slots=True)
+class Refused:
+    """Records that were rejected or quarantined: how many by stream and reason, and why the first was."""
+
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+    first: str = ""
+
+    def add(self, stream: str, reason: str, detail: str) -> None:
+        """One more."""
+        self.first = self.first or f"{stream}: {detail}"
+        of = self.counts.setdefault(stream, {})
+        of[reason] = of.get(reason, 0) + 1
+
+
+@dataclass(slots=True)
 class Output:
     """What has been made since it was last taken."""
 
@@ -50,6 +64,7 @@ class Output:
     predictions: list[Outgoing] = field(default_factory=list)
     dead_letters: list[Outgoing] = field(default_factory=list)
     marks: list[marks.Mark] = field(default_factory=list)
+    refused: Refused = field(default_factory=Refused)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,6 +305,8 @@ class Pipeline:
                 fate = Fate(rows["fate"][row])
                 reason = REASONS[rows["reason"][row]] or fate.name.lower()
                 detail = rows["detail"][row] or _WHY[fate]
+                if fate is not Fate.LATE:
+                    self.out.refused.add(stream, reason, detail)
                 letter = dead_letter(
                     rows["raw"][row], self._topics[stream], self._inputs.partition, reason, detail
                 )

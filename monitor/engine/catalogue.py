@@ -26,6 +26,7 @@ from monitor.engine.measures import (
     markouts,
     orders,
     prediction_drift,
+    refused,
     sequences,
     skill,
     store,
@@ -84,6 +85,7 @@ GROUPS = (
     labelled_rows,
     markouts,
     orders,
+    refused,
     fills,
 )
 
@@ -204,9 +206,11 @@ FAMILIES: tuple[Family, ...] = (
     Family("unknown_orders", (), "count", "deployment", 0, "Orders reported of without having been announced.", orders.unknown_orders, made_of=(orders.unknown_orders,)),
     Family("forgotten_orders", (), "count", "deployment", 0, "Open orders that fell out of memory.", orders.forgotten_orders, made_of=(orders.forgotten_orders,)),
     Family("filtered_orders", (), "count", "deployment", 0, "Execution reports that the deployment's filter leaves out.", orders.filtered_orders, made_of=(orders.filtered_orders,)),
+    Family("filtered_out", (), "count", "deployment", 0, "Execution reports that the filter leaves out, where it has let none through so far.", refused.filtered_out, made_of=(refused.filtered_out,)),
     Family("execution_gaps", (), "count", "deployment", 0, "Reports that show executions to be missing.", orders.execution_gaps, made_of=(orders.execution_gaps,)),
     Family("reconciliation_breaks", (), "count", "deployment", 0, "Reported positions that contradict the ledger.", orders.reconciliation_breaks, made_of=(orders.reconciliation_breaks,)),
     Family("unreconciled_executions", (), "count", "deployment", 0, "Execution reports that contradict what the ledger knows, or that it cannot count.", orders.unreconciled_executions, made_of=(orders.unreconciled_executions,)),
+    Family("refused_executions", (), "count", "deployment", 0, "Order records that were refused: what they say is in no book.", refused.refused_executions, made_of=(refused.refused_executions,)),
     Family("slippage_bps", (), "bps", "active", 0, "What real fills cost against the mid as of their order.", fills.slippage_bps, made_of=(fills.slippage_bps, weighted_mean)),
     Family("slippage_delay_bps", (), "bps", "active", 0, "The part of slippage that the market made before the fill.", fills.slippage_delay_bps, made_of=(fills.slippage_delay_bps,)),
     Family("slippage_spread_bps", (), "bps", "active", 0, "The part of slippage that was paid at the fill.", fills.slippage_spread_bps, made_of=(fills.slippage_spread_bps,)),

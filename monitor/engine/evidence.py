@@ -24,6 +24,9 @@ from monitor.stats.counts import Counts
 COUNTED = ("fates/", "rejected/", "answers/")
 """Statistics that also count for ever, beyond every window."""
 
+LASTING = ("filter",)
+"""Counters that also count beyond changes of the configuration: see `daemon.keeping`."""
+
 
 class Evidence:
     """Panes of a deployment as of its last folded instant."""
@@ -42,6 +45,7 @@ class Evidence:
         self._open: dict[int, Open] = {}
         """By task its open pane: the latest bytes of each statistic, and offsets, as last said."""
         self._closed: dict[str, Counts] = {}
+        self._lasting: dict[str, Counts] = {}
         self._at = 0
         self._complete = False
         self._known = True
@@ -107,6 +111,10 @@ class Evidence:
                 closed[said.start] = pane
             self._count(pane, self._closed)
             self._dirty.add("totals")
+            for key in LASTING:
+                if key in pane.statistics and not pane.statistics[key].empty:
+                    _add(pane.statistics[key], self._lasting, key)
+                    self._dirty.add(f"lasting/{key}")
             if task in self._open and self._open[task].start == said.start:
                 del self._open[task]
                 self._dirty.add(f"open/{task}")
@@ -152,7 +160,9 @@ class Evidence:
         view = self._views.get((window_ns, to_ns))
         if view is None:
             panes = self._rings.window(window_ns, to_ns, self._opened(to_ns))
-            view = self._views[window_ns, to_ns] = replace(panes, sequences=self.sequences.standings)
+            view = self._views[window_ns, to_ns] = replace(
+                panes, sequences=self.sequences.standings, lasting=self._lasting
+            )
         return view
 
     def _opened(self, to_ns: int) -> Pane | None:
@@ -188,12 +198,8 @@ class Evidence:
     @staticmethod
     def _count(pane: Pane, totals: dict[str, Counts]) -> None:
         for key, statistic in pane.statistics.items():
-            if not key.startswith(COUNTED):
-                continue
-            if key in totals:
-                totals[key].merge(statistic)
-            else:
-                totals[key] = statistic.copy()
+            if key.startswith(COUNTED):
+                _add(statistic, totals, key)
 
     def records(self) -> dict[str, bytes | None]:
         """State records changed since the last call; None = deleted."""
@@ -208,6 +214,8 @@ class Evidence:
                 out[key] = msgspec.msgpack.encode(self._rings.begun)
             elif key == "anew":
                 out[key] = msgspec.msgpack.encode((self._rings.anew, sorted(self._heard)))
+            elif key.startswith("lasting/"):
+                out[key] = msgspec.msgpack.encode(self._lasting[key.removeprefix("lasting/")].to_bytes())
             else:
                 opened = self._open.get(int(key.removeprefix("open/")))
                 out[key] = msgspec.msgpack.encode(opened) if opened is not None else None
@@ -242,6 +250,15 @@ class Evidence:
                 self._heard = set(heard)
             elif kind == "begun":
                 self._rings.begun = read_value(int, key, data)
+            elif kind == "lasting" and rest[0] in self._kinds:
+                self._lasting[rest[0]] = self._kinds[rest[0]].decode(read_value(bytes, key, data), 0)
             elif kind == "totals":
                 totals = read_value(dict[str, bytes], key, data)
                 self._closed = {k: self._kinds[k].decode(v, 0) for k, v in totals.items() if k in self._kinds}
+
+
+def _add(counts: Counts, totals: dict[str, Counts], key: str) -> None:
+    if key in totals:
+        totals[key].merge(counts)
+    else:
+        totals[key] = counts.copy()

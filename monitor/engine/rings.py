@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from monitor.engine.panes import Kind, Offsets, Pane, cover, pane_length
+from monitor.stats.counts import Counts
 
 T = TypeVar("T")
 
@@ -19,7 +20,7 @@ class WindowView:
     `starts`: of the panes; each ends where the next begins, or with its length, the last with the window.
     `filled_ns`: since when it can hold rows: later than `from_ns` while the deployment is younger than the
     window. `whole`: it holds all rows that there were; not while it reaches back to before the statistics
-    were begun anew.
+    were begun anew. `lasting`: counters over the whole life of the deployment, by key.
     """
 
     kinds: Mapping[str, Kind]
@@ -30,6 +31,7 @@ class WindowView:
     filled_ns: int
     whole: bool = True
     sequences: Mapping[str, Any] = field(default_factory=dict)
+    lasting: Mapping[str, Counts] = field(default_factory=dict)
     _joined: dict[str, Any] = field(default_factory=dict)
     _made: dict[tuple[str, Callable[..., Any]], Any] = field(default_factory=dict)
     _once: dict[Callable[..., Any], Any] = field(default_factory=dict)

@@ -6,6 +6,7 @@ Names follow Prometheus: base units, `_total` on counters only, no identifier an
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -82,7 +83,10 @@ OWN: dict[str, tuple[str, str]] = {
     "artifact": ("info", "The model artifact in each role; previous is what a rollback returns to."),
     "buffered_rows": ("gauge", "Rows of a partition task that wait for its watermark."),
     "build": ("info", "What this process is made of."),
-    "dead_letters": ("counter", "Messages that could not be used, by reason, as written to dead-letters."),
+    "dead_letters": (
+        "counter",
+        "Messages that could not be used, by stream and reason, as written to dead-letters.",
+    ),
     "decisions": ("counter", "Decisions published by this process, by event type; a resolve counts too."),
     "deployment": ("info", "Currency of a deployment's money metrics, and its policy."),
     "epoch": ("gauge", "Epoch of a deployment: rises by one when a latch moves; a reset must name it."),
@@ -231,7 +235,7 @@ def _add_rule(page: Page, base: Mapping[str, str], rule: Rule, phase: Phase, val
 
 
 def _add_totals(page: Page, base: Mapping[str, str], totals: Mapping[str, Mapping[str, int]]) -> None:
-    reasons: dict[str, int] = {}
+    dead: Counter[tuple[str, str]] = Counter()
     for key, counts in totals.items():
         kind, _, name = key.partition("/")
         if kind == "answers":
@@ -242,13 +246,13 @@ def _add_totals(page: Page, base: Mapping[str, str], totals: Mapping[str, Mappin
             for fate, n in counts.items():
                 page.own("rows", {**base, "stream": name, "fate": fate}, n)
             # They are dead letters, though decoding found nothing wrong with them.
-            reasons["quarantined"] = reasons.get("quarantined", 0) + counts["quarantined"]
+            dead[name, "quarantined"] += counts["quarantined"]
         elif kind == "rejected":
             page.own("rows", {**base, "stream": name, "fate": "rejected"}, sum(counts.values()))
             for reason, n in counts.items():
-                reasons[reason] = reasons.get(reason, 0) + n
-    for reason, n in reasons.items():
-        page.own("dead_letters", {**base, "reason": reason}, n)
+                dead[name, reason] += n
+    for (stream, reason), n in dead.items():
+        page.own("dead_letters", {**base, "stream": stream, "reason": reason}, n)
 
 
 def _number(value: Value) -> float | None:

@@ -8,7 +8,14 @@ from monitor.policy.durations import format_duration
 from monitor.policy.evaluation import RuleState, finite
 from monitor.policy.events import Artifact, rfc3339
 from monitor.policy.latches import LatchState, Refusal, Transition
-from monitor.policy.rules import MONEY_UNIT, RECONCILIATION_BREAK, Action, Rule
+from monitor.policy.rules import (
+    EXECUTION_REFUSED,
+    MONEY_UNIT,
+    ORDERS_FILTERED_OUT,
+    RECONCILIATION_BREAK,
+    Action,
+    Rule,
+)
 from monitor.stats.estimate import BEGUN_ANEW, NO_RATE, Estimate
 
 ALERT_ONLY = "alert only."
@@ -35,6 +42,11 @@ def breach(rule: Rule, state: RuleState, estimate: Estimate, stale: bool, effect
     breaks = estimate.extra.get("breaks")
     if rule.id == RECONCILIATION_BREAK and breaks:
         return _contradicted(breaks[0], int(estimate.value or 0) - 1)
+    refused = estimate.extra.get("refused")
+    if rule.id == EXECUTION_REFUSED and refused:
+        return _refused(refused[0], int(estimate.value or 0) - 1)
+    if rule.id == ORDERS_FILTERED_OUT:
+        return _filtered_out(estimate)
     value = number(finite(estimate.value), rule.money)
     lasting = f"in {state.consecutive} consecutive evaluations " if state.consecutive > 1 else ""
     note = ", on stale books of tasks that do not report" if stale else ""
@@ -55,12 +67,39 @@ def _contradicted(first: Mapping[str, str], more: int) -> str:
     )
 
 
+def _refused(first: Mapping[str, str], more: int) -> str:
+    """Of order records that could not be used."""
+    name = f"execution {first['exec_id']}" if first["exec_id"] else "an execution without a readable id"
+    symbol = f" of {first['symbol']}" if first["symbol"] else ""
+    others = f" And {more} more: see the evidence." if more else ""
+    return (
+        f"{name}{symbol} was refused ({first['reason']}: {first['detail']}) and is in no book: the real one "
+        f"may be wrong. Send the report again as it should be, or a position report.{others}"
+    )
+
+
+def _filtered_out(estimate: Estimate) -> str:
+    """Of a filter that lets nothing through."""
+    first = estimate.extra.get("first", {})
+    names = ", ".join(f"{name} {first[name]!r}" for name in ("account", "strategy") if first.get(name))
+    says = f" The first is of {names or 'neither account nor strategy'}." if first else ""
+    return (
+        f"the filter has left out all {estimate.n} execution reports, and never let one through: the real "
+        f"book holds nothing, and no limit on it can trip.{says} Compare `filter` with what the desk writes."
+    )
+
+
 def resolved(rule: Rule, estimate: Estimate, began_ns: int, at_ns: int, standing: LatchState) -> str:
     """Of a resolve: the value, how long it lasted, and which latch stays."""
     value, lasted = number(finite(estimate.value), rule.money), format_duration(at_ns - began_ns)
     if rule.id == RECONCILIATION_BREAK and isinstance(rule.window, int):
         quiet = format_duration(min(rule.window, estimate.to_ns - estimate.from_ns))
         return f"no position report has contradicted the ledger for {quiet}."
+    if rule.id == EXECUTION_REFUSED and isinstance(rule.window, int):
+        quiet = format_duration(min(rule.window, estimate.to_ns - estimate.from_ns))
+        return f"no execution has been refused for {quiet}; those that were are in no book."
+    if rule.id == ORDERS_FILTERED_OUT:
+        return "the filter has let an execution report through."
     return (
         f"{rule.describe_metric()} is {value}, no longer {rule.comparator} {number(rule.threshold)} "
         f"(n = {estimate.n}), after {lasted}{_standing(rule.subject, standing)}."

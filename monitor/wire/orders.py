@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.transport.contract import ORDERS, Record
+from monitor.wire.claims import Claim, claim_of
 from monitor.wire.dead_letters import Rejected, Rejection
 from monitor.wire.gate import (
     MAX_BYTES,
@@ -80,7 +81,8 @@ class OrderDecoder:
 
     def decode(self, records: Sequence[Record]) -> Table:
         """Columns of `docs/architecture.md` for n records: the common ones and `report`, an
-        `ExecutionReport` or None where rejected. `dedupe_key` is of (account, symbol, exec_id).
+        `ExecutionReport` or None where rejected, and `claim`, the `Claim` of a rejected record that can be
+        read as an object, else None. `dedupe_key` is of (account, symbol, exec_id).
 
         The usual report is taken as it is; whatever is unusual about one sends it through `_judge`, which
         alone defines what is refused and why.
@@ -91,6 +93,7 @@ class OrderDecoder:
         accounts: list[str] = []
         exec_ids: list[str] = []
         rejected: dict[int, Rejection] = {}
+        claims: dict[int, Claim | None] = {}
         gate, decode, lot_size = self._gate, self._typed.decode, self._symbols.lot_size
         homes, plain, keyed, by_record_clock = gate.homes, gate.plain, gate.keyed, gate.by_record_clock
         report: ExecutionReport | None
@@ -116,6 +119,7 @@ class OrderDecoder:
                 account, exec_id = report.account or "", report.exec_id
             except Rejected as why:
                 rejected[len(reports)] = why.rejection
+                claims[len(reports)] = self._claim(record)
                 report, moment, code, account, exec_id = None, 0, -1, "", ""
             reports.append(report)
             ts.append(moment)
@@ -127,13 +131,22 @@ class OrderDecoder:
         keys[list(rejected)] = 0
         said = np.full(len(reports), None, object)
         said[:] = reports
-        return Table(columns | {"dedupe_key": keys, "report": said})
+        claim = np.full(len(reports), None, object)
+        for row, names in claims.items():
+            claim[row] = names
+        return Table(columns | {"dedupe_key": keys, "report": said, "claim": claim})
 
     def _hashed(self, accounts: list[str]) -> NDArray[np.uint64]:
         """(n,) hashes of n accounts, of which there are few."""
         names = {name: place for place, name in enumerate(dict.fromkeys(accounts))}
         hashes = hash64_many(list(names))
         return hashes[[names[name] for name in accounts]]
+
+    def _claim(self, record: Record) -> Claim | None:
+        try:
+            return claim_of(self._gate.open(record))
+        except Rejected:
+            return None
 
     def _judge(self, record: Record) -> tuple[ExecutionReport, int, int]:
         """Any record at all: its report, time and symbol.

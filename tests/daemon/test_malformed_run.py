@@ -71,6 +71,17 @@ def test_each_malformed_message_is_accounted_for_and_the_good_ones_count_once(gr
         if kind == "rejected" or label in ("quarantined", "late"):
             counted[f"{stream}/{label}"] += n
     assert counted == dead
+    told = Counter[str]()
+    for note in world.notes.of("records_refused"):
+        first, _, detail = str(note["first"]).partition(": ")
+        assert detail
+        assert first in note["refused"]
+        for stream, reasons in note["refused"].items():
+            told.update({f"{stream}/{reason}": n for reason, n in reasons.items()})
+    # What was not committed when the tasks were restarted is said again.
+    refused = {key: n for key, n in dead.items() if not key.endswith("/late")}
+    assert told.keys() == refused.keys()
+    assert all(n <= told[key] <= n + 5 for key, n in refused.items())
     assert totals["fates/orders/late_applied"] == expected["orders/(late_applied)"]
     assert totals["fates/features/accepted"] + totals["fates/features/reordered"] == GOOD * 9 // 10
     assert totals["fates/orders/accepted"] + totals["fates/orders/reordered"] == GOOD // 10

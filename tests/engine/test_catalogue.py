@@ -99,7 +99,7 @@ def test_rows_that_enter_no_statistic_leave_every_metric_of_them_without_data():
     rows = made_up(2, fills=0)
     rows.features["fate"][:] = Fate.LATE
     told_of = told(HOUSE, rows, END, steps=2)
-    of_all_rows = {"schema_violations", "late_events", "duplicate_events", "disorder"}
+    of_all_rows = {"schema_violations", "late_events", "duplicate_events", "disorder", "refused_executions"}
     for value in told_of.values:
         if BY_NAME[value.name].of is not None and value.name not in of_all_rows:
             assert value.estimate.status is not Status.OK

@@ -129,7 +129,7 @@ def test_rows_and_dead_letters_are_those_of_the_deployment(desk):
         return got[f"shadow_monitor_{name}_total", frozenset(BASE | labels.items())]
 
     assert total("rows", stream="features", fate="rejected") == 3
-    assert total("dead_letters", reason="undecodable") == 3
+    assert total("dead_letters", stream="features", reason="undecodable") == 3
     assert total("rows", stream="features", fate="accepted") > 9000
 
 

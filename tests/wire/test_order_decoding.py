@@ -37,6 +37,7 @@ def test_columns_are_those_of_the_architecture() -> None:
         "symbol_key": "<u8",
         "dedupe_key": "<u8",
         "report": "|O",
+        "claim": "|O",
     }
     assert isinstance(table["report"][0], ExecutionReport)
     assert table["report"][1] is None

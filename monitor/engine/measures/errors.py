@@ -201,7 +201,7 @@ def schema_violations(scope: Scope) -> Series:
     def value(view: WindowView) -> Estimate:
         n, reasons = 0, dict[str, int]()
         for stream in scope.streams:
-            n += _read(view, stream)
+            n += read_of(view, stream)
             rejected = counts_of(view, f"rejected/{stream}")
             for reason in rejected.spec if rejected is not None else ():
                 if rejected is not None and reason not in NO_SCHEMA_REASONS and rejected[reason]:
@@ -228,7 +228,7 @@ def _counted(scope: Scope, fates: tuple[str, ...], applied: str | None) -> Calla
     def value(view: WindowView) -> Estimate:
         n, streams, kept = 0, dict[str, int](), 0
         for stream in scope.streams:
-            n += _read(view, stream)
+            n += read_of(view, stream)
             counts = counts_of(view, f"fates/{stream}")
             if counts is not None and (found := counts.total(fates)):
                 streams[stream] = found
@@ -241,7 +241,7 @@ def _counted(scope: Scope, fates: tuple[str, ...], applied: str | None) -> Calla
     return value
 
 
-def _read(view: WindowView, stream: str) -> int:
+def read_of(view: WindowView, stream: str) -> int:
     """Messages of a stream in the window, whatever became of them."""
     fates, rejected = (counts_of(view, f"{kind}/{stream}") for kind in ("fates", "rejected"))
     return sum(counts.total(counts.spec) for counts in (fates, rejected) if counts is not None)

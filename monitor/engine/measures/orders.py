@@ -29,7 +29,9 @@ from monitor.trading.ledger import Applied
 
 SECOND_NS = 1_000_000_000
 
-_KEY, _LEDGER, _BREAKS, _FILTER = "orders", "ledger", "breaks", "filter"
+_KEY, _LEDGER, _BREAKS = "orders", "ledger", "breaks"
+FILTER = "filter"
+"""Key of the counters `MINE` and `FILTERED`: of them evidence keeps sums for ever."""
 _ANSWERED = ("accepted", "rejected")
 _OUTCOMES = tuple(outcome.name.lower() for outcome in Applied)
 _TROUBLES = ("unknown_bust", "unreconciled", "conflict", "invalid")
@@ -37,7 +39,7 @@ _POSITION_NOTES = ("contained", "outdated", "several_accounts")
 _POSITIONS = "positions"
 _BREAKS_NAMED = 8
 _FOLDED = tuple(Fate(fate).name.lower() for fate in FOLDED)
-_MINE, _FILTERED = "mine", "filtered"
+MINE, FILTERED = "mine", "filtered"
 
 
 def sources(scope: Scope) -> Iterator[Source]:
@@ -46,7 +48,7 @@ def sources(scope: Scope) -> Iterator[Source]:
     yield Source(_KEY, ORDER_COUNTS, plain(Counts, counted(scope.orders)), _feed)
     yield Source(_LEDGER, _LEDGER, plain(Counts, (*_OUTCOMES, _POSITIONS)), _feed_ledger)
     yield Source(_BREAKS, _BREAKS, plain(Earliest, _BREAKS_NAMED), _feed_breaks)
-    yield Source(_FILTER, "orders", plain(Counts, (_MINE, _FILTERED)), _filter_feed(scope))
+    yield Source(FILTER, "orders", plain(Counts, (MINE, FILTERED)), _filter_feed(scope))
 
 
 def memories(scope: Scope) -> Iterator[Memory]:
@@ -314,10 +316,10 @@ def filtered_orders(scope: Scope) -> Series:
     """
 
     def value(view: WindowView) -> Estimate:
-        counts = counts_of(view, _FILTER)
-        if counts is None or not (n := counts.total((_MINE, _FILTERED))):
+        counts = counts_of(view, FILTER)
+        if counts is None or not (n := counts.total((MINE, FILTERED))):
             return nothing(view)
-        left_out = counts[_FILTERED]
+        left_out = counts[FILTERED]
         return estimate(view, left_out, n, extra={"share": left_out / n})
 
     yield (), value
