@@ -70,7 +70,7 @@ def test_a_day_may_end_at_24_00_and_sessions_may_meet():
         ({**FLOOR, "close": "25:00"}, ".close", "is not a time of day", '"09:30"'),
         ({**FLOOR, "days": ["mon", "tues"]}, ".days[1]", "not a day of the week", "did you mean `tue`?"),
         ({**FLOOR, "days": ["mon", "mon"]}, ".days", "twice", "once"),
-        ({**FLOOR, "days": []}, ".days", "at least 1", "add an entry"),
+        ({**FLOOR, "days": []}, ".days", "is empty", "add an entry"),
         ({**FLOOR, "holidays": ["25.12.2026"]}, ".holidays[0]", "is not a date", "2026-12-25"),
         ({**FLOOR, "holidays": ["1066-10-14"]}, ".holidays[0]", "is not a date", "2026-12-25"),
         ({**FLOOR, "holidays": ["2026-12-25", "2026-12-25"]}, ".holidays", "twice", "once"),

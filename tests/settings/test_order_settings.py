@@ -38,7 +38,7 @@ def test_names_have_one_form_whatever_is_written():
         ({"order_types": ["limit", "Limit"]}, "listed twice"),
         ({"reject_reasons": ["other"]}, "no name of its own"),
         ({"pre_trade_reasons": ["riks_limit"]}, "none of reject_reasons"),
-        ({"open_limit": 0}, "greater than or equal to 1"),
+        ({"open_limit": 0}, "must be at least 1"),
         ({"repeat_within": "soon"}, "not a duration"),
         ({"remember": 5}, "unknown key"),
     ],

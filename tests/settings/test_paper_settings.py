@@ -120,7 +120,7 @@ def test_each_symbol_may_have_a_quantity_of_its_own():
         ({"default": "0.1", "ES": "1", "NQ": "1"}, ".NQ", "'NQ' is no instrument"),
         ({"ES": "1"}, "", "says nothing of BTCUSD"),
         ({}, "", "says nothing of BTCUSD, ES"),
-        ({"default": "0.1", "ES": "0"}, ".ES", "greater than 0"),
+        ({"default": "0.1", "ES": "0"}, ".ES", "must be more than 0"),
         ({"default": "0.1", "ES": "much"}, ".ES", "not a decimal"),
         (["0.1"], "", "not a decimal"),
     ],

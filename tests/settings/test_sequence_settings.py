@@ -33,9 +33,9 @@ def test_what_is_written_is_taken():
         ("change", {"pane": "12s"}, "not whole in panes of 5s"),
         ("block", "0s", "longer than zero"),
         ("error", {"margin": 1}, "never reached within"),
-        ("error", {"bound": 0}, "greater than 0"),
+        ("error", {"bound": 0}, "must be more than 0"),
         ("loss", {"bound": 0.5, "margin": -0.5}, "never reached within"),
-        ("loss", {"bound": -1}, "greater than 0"),
+        ("loss", {"bound": -1}, "must be more than 0"),
         ("change", {"delta": 1}, "less than 1"),
     ],
 )

@@ -4,6 +4,7 @@ import pytest
 from configurations import only_problem, problems
 
 AT = "deployments.btc"
+MAPPING = "is not a mapping of keys to values"
 CALENDAR = {"zone": "UTC", "open": "09:00", "close": "10:00"}
 
 
@@ -14,11 +15,11 @@ CALENDAR = {"zone": "UTC", "open": "09:00", "close": "10:00"}
         ("dead_letters.max_share", 0, "must be more than 0 (it is 0).", "write more than 0."),
         (f"{AT}.samples.ks_k", 5, "must be at least 100 (it is 5).", "write 100 or more."),
         (f"{AT}.paper.fee_bps", "10000", "must be less than 10000 (it is 10000).", "write less than 10000."),
-        (f"{AT}.paper", [], "is not a mapping of keys to values (it is []).", "write a mapping of keys to values."),
+        (f"{AT}.paper", [], f"{MAPPING} (it is []).", "write a mapping of keys to values."),
         (f"{AT}.windows", "5m", "is not a list (it is '5m').", "write a list: [..., ...]."),
         (f"{AT}.tenant", "", "is empty (it is '').", "write at least one character."),
         (f"{AT}.models.active", 5, "is not the path of a file (it is 5).", "write the path of a file."),
-        ("http", None, "is not a mapping of keys to values (it is null).", "write a mapping of keys to values."),
+        ("http", None, f"{MAPPING} (it is null).", "write a mapping of keys to values."),
         ("version", 2, "must be 1 (it is 2).", "write 1."),
         ("log.level", "loud", "must be debug, info, warning or error (it is 'loud').",
          "use one of: debug, error, info, warning."),
