@@ -102,12 +102,14 @@ class _Steps(NamedTuple):
 
 def _too_few(rule: RuleSettings, deployment: Deployment, now_ns: int) -> str | None:
     """What to say where a window holds fewer returns than are asked for."""
-    needed = deployment.performance.min_returns
+    needed, asks = deployment.performance.min_returns, "performance.min_returns"
+    if rule.min_samples > needed:
+        needed, asks = rule.min_samples, "min_samples"
     steps = _steps(rule, deployment, now_ns)
     if steps is None or steps.least >= needed:
         return None
     over = rule.window if isinstance(rule.window, str) else format_duration(rule.window)
-    remedy = f"of the {needed} that performance.min_returns asks for; write a longer window, or set that"
+    remedy = f"of the {needed} that {asks} asks for; write a longer window, or set that"
     if steps.most < needed:
         return f"{rule.metric} over {over} has no value: it holds {steps.most} {steps.step} at most {remedy}"
     return (

@@ -17,6 +17,9 @@ from monitor.settings.digest import policy_sha256
 from monitor.settings.mistakes import suggestion
 from monitor.settings.rules import PolicySettings
 
+OF_FEATURES = "features_drifted"
+"""Its samples are features, of which there are as many as the reference has."""
+
 
 def policy_of(
     written: PolicySettings, catalogue: Catalogue, grid: Grid, built_in: Iterable[Rule] = ()
@@ -51,6 +54,13 @@ def policy_problems(
                 f"{OF_TWINS} is the gap between paper and fact of one model, and {role!r} runs another than "
                 "the active, or on other features: it would never apply.",
                 "Write `role: active`, or judge the shadow by model_effect_bps_capital.",
+            )
+        elif rule.metric == OF_FEATURES and rule.min_samples > (most := len(scope.features)) > 0:
+            yield (
+                f"{at}.min_samples",
+                f"{OF_FEATURES} rests on {most} samples at most, the features of the reference: it would "
+                "never be judged.",
+                f"Write {most} or less.",
             )
         elif not _spoken_of(rule, catalogue):
             yield _unheard(at, rule, _series(rule.metric, catalogue))

@@ -166,3 +166,11 @@ def test_sessions_paper_markouts_and_benchmark_are_told(house: Path, tmp_path: P
     settings = load_configuration(always)
     told = dict(money_sentences(settings, settings.deployments[DEPLOYMENT], NOW))
     assert told["calendar"].endswith("then Sun 2026-02-22 00:00 to Mon 2026-02-23 00:00 (UTC)")
+
+
+def test_more_returns_than_sessions_give_are_doubted_also_where_the_rule_asks_for_them(
+    house: Path, tmp_path: Path
+) -> None:
+    one = sharpe("30d") | {"min_samples": 25}
+    [doubt] = said(house, tmp_path, one, windows=["2s", "30d"], calendar=NEW_YORK)
+    assert "of the 25 that min_samples asks for" in doubt

@@ -73,3 +73,12 @@ def test_a_rule_that_no_series_answers_is_refused_with_the_labels_there_are(
     assert problem.key == f"deployments.{DEPLOYMENT}.policy.rules[0].{key}"
     assert message in problem.message
     assert remedy in problem.remedy
+
+
+def test_more_features_than_the_reference_has_can_never_be_judged(house: Path, tmp_path: Path) -> None:
+    group_of(written(house, tmp_path, "features_drifted", min_samples=2))
+    with pytest.raises(ConfigError) as refused:
+        group_of(written(house, tmp_path, "features_drifted", min_samples=3))
+    [problem] = refused.value.problems
+    assert problem.key.endswith("policy.rules[0].min_samples")
+    assert "2 samples at most" in problem.message
