@@ -10,6 +10,7 @@ from monitor.engine.books.books import Books
 from monitor.engine.catalogue import Catalogue
 from monitor.engine.evidence import Evidence
 from monitor.engine.grid import Grid
+from monitor.engine.measures.errors import answered
 from monitor.engine.measures.sequences import pnl_test
 from monitor.engine.partials import Partial
 from monitor.engine.readings import Heavy, Readings, Value
@@ -54,6 +55,7 @@ class DeploymentFold:
         self.at: int | None = None
         self._evidence = Evidence(grid, sources, windows_ns, catalogue.sequences)
         self._readings = Readings(grid, catalogue, windows_ns, self._evidence, books)
+        self._answers: dict[str, tuple[int, int]] | None = None
         self._changed: int | None = None
         self._missing: frozenset[int] = frozenset()
         longest_for = max((rule.for_ns for rule in decider.policy.rules), default=0)
@@ -197,7 +199,8 @@ class DeploymentFold:
             complete: every statistic of the open panes was said as of `at`, whatever its schedule.
         """
         changed = self._changed is None or missing != self._missing
-        changed |= self._evidence.fold(at, parts, known=not missing, complete=complete)
+        if self._evidence.fold(at, parts, known=not missing, complete=complete):
+            changed, self._answers = True, None
         for task in sorted(parts):
             for partial in parts[task]:
                 changed |= self.books.fold(task, partial.books or {}, partial.marks)
@@ -206,7 +209,11 @@ class DeploymentFold:
         self.at, self._missing = at, missing
         if changed:
             self._changed = at
-        for block in self.books.take(at, missing=bool(missing)):
+        if self._answers is None:
+            self._answers = {
+                role: answered(self._evidence.counted(f"answers/{role}")) for role in self.books.models
+            }
+        for block in self.books.take(at, self._answers, missing=bool(missing)):
             for role, loss in block.losses.items():
                 self._evidence.sequences.feed(pnl_test(role), block.start, loss, block.offsets)
         self._readings.take(at, missing=bool(missing))

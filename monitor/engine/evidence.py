@@ -109,7 +109,7 @@ class Evidence:
                 closed[said.start].merge(pane)
             else:
                 closed[said.start] = pane
-            self._count(pane, self._closed)
+            self._count(pane)
             self._dirty.add("totals")
             for key in LASTING:
                 if key in pane.statistics and not pane.statistics[key].empty:
@@ -188,18 +188,27 @@ class Evidence:
 
     @property
     def totals(self) -> dict[str, Counts]:
-        """Fates, rejections and answers by key over all time, of closed panes and of what is open."""
-        totals = {key: count.copy() for key, count in self._closed.items()}
-        kinds = {key: kind for key, kind in self._kinds.items() if key.startswith(COUNTED)}
-        for opened in self._open.values():
-            self._count(Pane.decode(opened.pane, kinds, self._grid.pane), totals)
-        return dict(sorted(totals.items()))
+        """Fates, rejections and answers by key over all time."""
+        found = {key: self.counted(key) for key in sorted(self._kinds) if key.startswith(COUNTED)}
+        return {key: counts for key, counts in found.items() if counts is not None}
 
-    @staticmethod
-    def _count(pane: Pane, totals: dict[str, Counts]) -> None:
+    def counted(self, key: str) -> Counts | None:
+        """One of the `COUNTED` over all time, of closed panes and of what is open, as last said; None without
+        a row."""
+        total = self._closed[key].copy() if key in self._closed else None
+        for opened in self._open.values():
+            if key in opened.pane.statistics:
+                more: Counts = self._kinds[key].decode(opened.pane.statistics[key], self._grid.pane)
+                if total is None:
+                    total = more
+                else:
+                    total.merge(more)
+        return total
+
+    def _count(self, pane: Pane) -> None:
         for key, statistic in pane.statistics.items():
             if key.startswith(COUNTED):
-                _add(statistic, totals, key)
+                _add(statistic, self._closed, key)
 
     def records(self) -> dict[str, bytes | None]:
         """State records changed since the last call; None = deleted."""

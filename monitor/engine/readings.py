@@ -13,24 +13,17 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from monitor.engine.books.books import Books, Window
-from monitor.engine.books.series import book_labels
 from monitor.engine.books.standing import SHOWN_CURRENCIES
 from monitor.engine.catalogue import BY_NAME, Catalogue
 from monitor.engine.evidence import Evidence
 from monitor.engine.family import BookMetric, Family, Labels, Metric
 from monitor.engine.grid import Grid
-from monitor.engine.measures.errors import ROWS
 from monitor.engine.panes import Offsets, cover
 from monitor.engine.rings import WindowView
 from monitor.policy.docket import Proof
 from monitor.policy.rules import Rule
-from monitor.stats.counts import Counts
 from monitor.stats.estimate import NO_RATE, Estimate, Status
-from monitor.trading.books import PAPER
 from monitor.trading.units import format_money
-
-SILENT = "silent"
-"""In `extra` of a difference: the roles whose models answered nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,18 +149,11 @@ class Readings:
         return metric.value(view)
 
     def _of_books(self, metric: BookMetric, window: Window) -> Estimate:
-        """A metric of books over a window, 0 for one without; an unknown one names rates that are missing.
-
-        A difference is unknown where one of its models answered nothing: a frozen paper position is no
-        evidence about a model."""
+        """A metric of books over a window, 0 for one without; an unknown one names rates that are missing."""
         made = metric.value(self._books, metric.labels, window, self._at)
-        if made.status is Status.OK:
-            silent = [role for role in _models_of(metric) if self._silent(role, window)]
-            extra = {**made.extra, SILENT: silent}
-            return replace(made, value=None, status=Status.UNKNOWN, extra=extra) if silent else made
         if made.status is not Status.UNKNOWN:
             return made
-        no_rate: set[str] = set()
+        no_rate: set[str] = set(made.extra.get(NO_RATE, ()))
         for book in metric.books:
             reading = self._books.reading(book, window) if window else None
             standing = reading.standing if reading is not None else self._books.standing(book)
@@ -175,13 +161,6 @@ class Readings:
         if not no_rate:
             return made
         return replace(made, extra={**made.extra, NO_RATE: sorted(no_rate)[:SHOWN_CURRENCIES]})
-
-    def _silent(self, role: str, window: Window) -> bool:
-        """Whether a model answered none of the rows of a window; of a named one: of the shortest."""
-        span = window if isinstance(window, int) and window else self._windows[0]
-        view = self._evidence.window(span, self._grid.schedule(0))
-        answers: Counts | None = view.statistic(f"answers/{role}")
-        return answers is not None and answers["ok"] == 0 < answers.total(ROWS)
 
     def prove(self, rule: Rule) -> Proof:
         """What the value of a rule rests on: offsets of the panes of its window, sums of the books.
@@ -210,14 +189,6 @@ class Readings:
             for book, standing in standings.items()
             if standing is not None
         }
-
-
-def _models_of(metric: BookMetric) -> list[str]:
-    """Roles of the paper books that a difference rests on; none for a metric of one book."""
-    if len(metric.books) < 2:
-        return []
-    labels = [dict(book_labels(book)) for book in metric.books]
-    return [of["role"] for of in labels if of["fills"] == PAPER]
 
 
 def _key(metric: Metric, window_ns: int) -> tuple[str, Labels, int]:

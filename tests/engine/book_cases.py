@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 from engine_cases import BOOKS, REAL
 
 from monitor.engine.books import divergence, figures
-from monitor.engine.books.books import Books
+from monitor.engine.books.books import Answers, Books
 from monitor.engine.books.rules import PerformanceRules
 from monitor.engine.books.series import Labels, book_labels
 from monitor.engine.partials import BookState, Mark, Money
@@ -63,10 +63,11 @@ def take(
     marks: Mapping[str, Mark] | None = None,
     *,
     missing: bool = False,
+    answers: Answers | None = None,
 ) -> Any:
-    """One task says these books and marks, then the instant is taken."""
+    """One task says these books and marks, then the instant is taken; `answers`: of the models so far."""
     books.fold(0, says or {}, marks or {})
-    return books.take(at, missing=missing)
+    return books.take(at, answers, missing=missing)
 
 
 def figure(books: Books, name: str, window: Any, at: int, book: str = REAL) -> Estimate:

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from monitor.engine.books.divergence import pnl_divergence_relative
 from monitor.engine.books.series import each_twin
 from monitor.stats.estimate import Status
-from monitor.trading.units import MONEY
+from monitor.trading.units import MONEY, format_money
 
 MONDAY = ns("2026-03-02T00:00:00+00:00")
 WINDOWS = (48 * S, 300 * S, "session", "promotion")
@@ -188,3 +188,72 @@ def test_while_a_task_is_missing_effects_are_stale_and_where_a_book_is_not_known
     found = apart(books, "pnl_divergence", HOUR, at + 2 * MINUTE)
     assert (found.value, found.status, found.stale) == (None, Status.UNKNOWN, False)
     assert apart(books, "model_effect", HOUR, at + 2 * MINUTE).value == 4
+
+
+def from_late(books, late: str, known_from: int, seconds: int = 120, profits=(5, 3, 4), store=None) -> int:
+    """A second an instant; `late` is not known before `known_from`. Books earn so much a second."""
+    at = MONDAY
+    for second in range(1, seconds + 1):
+        at = MONDAY + second * S
+        says = {
+            name: holding(made * second, complete=name != late or second >= known_from, traded=10 * second)
+            for name, made in zip(BOOKS, profits, strict=True)
+        }
+        take(books, at, says)
+        if store is not None:
+            keep(store, books.records())
+    return at
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("known_from", [3, 50, 70])
+@pytest.mark.parametrize("window", ["session", "promotion", 300 * S])
+def test_effects_against_a_real_book_that_is_known_late_are_from_then_on(window, known_from, restarted):
+    make = {"windows_ns": WINDOWS[:2], "tick_ns": S, "grid_ns": 3 * S, "flat": BOOKS[1:]}
+    books, store = made(**make), {}
+    at = from_late(books, REAL, known_from, store=store)
+    if restarted:
+        books = made(**make)
+        books.restore(store)
+        at += S
+        take(books, at)
+    passed = 120 - known_from
+    for name, effect in (("model_effect", 1), ("execution_effect", -2), ("pnl_divergence", -1)):
+        found = apart(books, name, window, at, () if name == "execution_effect" else OF_SHADOW)
+        assert (found.status, found.value) == (Status.OK, effect * passed)
+        assert found.from_ns == MONDAY + known_from * S
+    traded = apart(books, "pnl_divergence_bps_traded", window, at)
+    assert (traded.extra["traded"], traded.extra["traded_real"]) == (format_money(10 * passed),) * 2
+
+
+def test_until_the_real_book_is_known_the_model_effect_is_that_of_the_whole_window():
+    books = made(windows_ns=(300 * S,), tick_ns=S, flat=BOOKS[1:])
+    at = from_late(books, REAL, 1000)
+    found = apart(books, "model_effect", "session", at)
+    assert (found.status, found.value, found.from_ns) == (Status.OK, 120, MONDAY)
+    assert apart(books, "execution_effect", "session", at, ()).status is Status.UNKNOWN
+
+
+def test_a_shadow_that_is_known_later_than_both_of_the_active_has_no_effect_and_says_why():
+    books = made(windows_ns=(300 * S,), tick_ns=S, flat=BOOKS[:2])
+    at = from_late(books, SHADOW, 30)
+    for name in ("model_effect", "pnl_divergence_bps_capital", "pnl_divergence"):
+        found = apart(books, name, "session", at)
+        assert (found.status, found.value, found.stale) == (Status.UNKNOWN, None, False)
+        assert found.extra["began"] == [MONDAY + 30 * S, MONDAY]
+        assert "difference" not in found.extra
+    assert apart(books, "execution_effect", "session", at, ()).value == -240
+
+
+def test_after_a_reset_of_the_shadow_effects_go_on_from_the_reset():
+    books = made(windows_ns=(300 * S,), tick_ns=S)
+    reset = from_late(books, "none", 0)
+    books.restart(BOOKS[1:])
+    at = reset
+    for second in range(121, 131):
+        at = MONDAY + second * S
+        take(books, at, {name: holding(made * second) for name, made in zip(BOOKS, (5, 3, 4), strict=True)})
+    for window in ("session", "promotion", 300 * S):
+        assert apart(books, "pnl_divergence", window, at).value == -9
+        assert apart(books, "execution_effect", window, at, ()).value == -18
+        assert apart(books, "model_effect", window, at).value == 9

@@ -6,13 +6,15 @@ import json
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
-from book_cases import DAY, NEW_YORK, SHADOW, TWIN, S, holding, made, ns, take
+from book_cases import DAY, NEW_YORK, SHADOW, TWIN, S, figure, holding, made, ns, take
 from engine_cases import BOOKS, REAL, START, UNITS, House, keep
 
 from monitor.daemon.report import report
+from monitor.engine.books.rates import pairs_to
 from monitor.engine.deployment import DeploymentFold
-from monitor.engine.partials import BookState, Money
+from monitor.engine.partials import BookState, Mark, Money
 from monitor.stats.estimate import Estimate, Status
 
 SOUND = holding(5)
@@ -109,3 +111,50 @@ def test_it_is_named_until_the_rate_is_there():
     standing = books.standing(REAL)
     assert standing is not None
     assert standing.no_rate == ()
+
+
+def apart_in(currency: str, gap: int, cash: int = 5) -> BookState:
+    """A paper book in dollars, while the real one holds something else in another currency."""
+    return msgspec.structs.replace(holding(cash), gap={currency: str(gap)})
+
+
+def test_a_paper_book_needs_no_rate_of_what_the_real_one_holds_alone():
+    real = msgspec.structs.replace(book("EUR"), money={"EUR": Money("-7", "7", gross="7")})
+    paper = apart_in("EUR", 7)
+    found = values(fold_of({REAL: real, TWIN: paper, SHADOW: paper}))
+    of_paper = (("fills", "paper"), ("role", "active"))
+    assert (found["equity", of_paper, 0].status, found["equity", of_paper, 0].value) == (Status.OK, 5)
+    assert found["drawdown", of_paper, "session"].status is Status.OK
+    assert found["model_effect", (("role", "shadow"),), "session"].status is Status.OK
+    gap = found["position_gap", (), "session"]
+    assert (gap.status, gap.value, gap.extra["no_rate"]) == (Status.UNKNOWN, None, ["EUR"])
+
+
+def test_where_paper_must_be_near_what_is_held_effects_say_which_rate_that_is_not_known_for():
+    paper = apart_in("EUR", 7)
+    real = msgspec.structs.replace(book("EUR"), money={"EUR": Money("-7", "7", gross="7")})
+    found = values(fold_of({REAL: real, TWIN: paper, SHADOW: paper}, measured={"max_position_gap": 0.1}))
+    effect = found["model_effect", (("role", "shadow"),), "session"]
+    assert (effect.status, effect.extra["no_rate"]) == (Status.UNKNOWN, ["EUR"])
+
+
+def test_an_old_rate_of_what_the_real_book_holds_alone_makes_no_paper_book_stale():
+    pairs = pairs_to("USD", {"EURUSD": "FX"}, {"FX": (1, 1)})
+    books = made(pairs=pairs, staleness_ns=5 * S)
+    real = msgspec.structs.replace(book("EUR"), money={"EUR": Money("-7", "7", gross="7")})
+    says = {REAL: real, TWIN: apart_in("EUR", 7), SHADOW: SOUND}
+    take(books, START, says, {"FX": Mark(2, START, False)})
+    assert books.standing(TWIN).gap == 14
+    take(books, START + 60 * S, {TWIN: apart_in("EUR", 7, 6)})
+    assert books.standing(REAL).stale
+    assert books.standing(TWIN).status is Status.OK
+
+
+def test_a_drawdown_that_is_unknown_shows_no_equity():
+    sound = figure(fold_of({REAL: SOUND, TWIN: SOUND, SHADOW: SOUND}).books, "drawdown", "session", START)
+    assert "equity" in sound.extra
+    books = fold_of({REAL: book("EUR", "USD"), TWIN: SOUND, SHADOW: SOUND}).books
+    for name in ("drawdown", "pnl"):
+        found = figure(books, name, "session", START)
+        assert (found.status, found.value) == (Status.UNKNOWN, None)
+        assert not {"equity", "fees"} & found.extra.keys()

@@ -297,3 +297,38 @@ def test_alike_neighbours_leave_fewer_returns():
     books = made(min_returns=2)
     at = through(books, MONDAY, np.cumsum([2, 2, 2, -1, -1, -1] * 6).tolist())
     assert figure(books, "sharpe", HOUR, at).n_eff < 25
+
+
+@pytest.mark.parametrize("restarted", [False, True])
+@pytest.mark.parametrize("again", [None, 27, 30, 40])
+def test_every_step_without_a_sound_value_at_its_ends_is_counted_void(again, restarted):
+    """Unknown from minute 5 on, in windows of stretches of a minute and of five seconds."""
+    make = {"windows_ns": (HOUR, 5 * MINUTE), "min_returns": 2}
+    books, store = made(**make), {}
+    for minute in range(51):
+        if restarted:
+            books = made(**make)
+            books.restore(store)
+        complete = minute < 5 or (again is not None and minute >= again)
+        take(books, MONDAY + minute * MINUTE, {REAL: holding(minute * minute, complete=complete)})
+        keep(store, books.records())
+    at = MONDAY + 50 * MINUTE
+    unsound = set(range(5, again or 51))
+    steps = {minute for minute in range(51) if minute in unsound or minute - 1 in unsound}
+    for window in (HOUR, "session", "promotion"):
+        found = figure(books, "sharpe", window, at)
+        assert found.extra["void"] == len(steps), window
+        assert found.n == 50 - len(steps)
+    short = figure(books, "sharpe", 5 * MINUTE, at)
+    if again is not None:
+        assert short.extra["void"] == 0
+
+
+def test_sessions_of_which_nothing_is_known_are_counted_void():
+    sessions = days("2026-03-02T00:00:00+00:00", 8)
+    books = made(windows_ns=(30 * DAY,), calendar=NEW_YORK, daily_from_ns=DAY, min_returns=3)
+    for number, session in enumerate(sessions):
+        for at in (session.start_ns, session.end_ns - HOUR, session.end_ns, session.end_ns + HOUR):
+            take(books, at, {REAL: holding(number * number, complete=number not in (2, 3, 4))})
+    found = figure(books, "sharpe", 30 * DAY, sessions[-1].end_ns + HOUR)
+    assert (found.n, found.extra["void"]) == (5, 3)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from monitor.engine.books.rates import Rate, Rates
-from monitor.engine.books.standing import SHOWN_CURRENCIES, Standing
+from monitor.engine.books.standing import SHOWN_CURRENCIES, UNASKED, Standing
 from monitor.engine.partials import BookState
 from monitor.stats.estimate import Status
 
@@ -60,11 +60,19 @@ class Account:
         self._summed = False
 
     def take(
-        self, at: int, rates: Rates, staleness_ns: int, benchmark: tuple[int | None, bool], *, missing: bool
+        self,
+        at: int,
+        rates: Rates,
+        staleness_ns: int,
+        benchmark: tuple[int | None, bool],
+        answers: tuple[int, int] = UNASKED,
+        *,
+        missing: bool,
     ) -> None:
         """All tasks have said their part at `at`; `missing`: but for some, which stand as last said.
 
-        `benchmark`: its worth, and whether that is sound.
+        `benchmark`: its worth, and whether that is sound. `answers`: rows so far, and those that the book's
+        model answered.
         """
         fresh = not self._summed
         if fresh:
@@ -91,10 +99,11 @@ class Account:
                 self._trips,
                 *benchmark,
                 self._no_rate,
+                answers,
             )
-        elif (before.benchmark, before.sound_benchmark) != benchmark:
+        elif (before.benchmark, before.sound_benchmark, before.answers) != (*benchmark, answers):
             self.standing = msgspec.structs.replace(
-                before, benchmark=benchmark[0], sound_benchmark=benchmark[1]
+                before, benchmark=benchmark[0], sound_benchmark=benchmark[1], answers=answers
             )
 
     def add_up(self) -> None:
@@ -126,7 +135,11 @@ class Account:
         self._sums, self._trips = sums, (ended, won, lost)
 
     def _convert(self, at: int, rates: Rates, staleness_ns: int, *, missing: bool) -> None:
-        """All currencies as one, at the rates of `at`."""
+        """All currencies as one, at the rates of `at`.
+
+        A gap asks for no rate: where one is missing or old, what makes the gap is held by this book or by the
+        real one, which is then unknown itself, and no gap is taken.
+        """
         known, since = self._complete, self._oldest
         cash = value = transfers = fees = traded = gross = gap = 0
         foreign: dict[str, Rate] = {}
@@ -139,15 +152,17 @@ class Account:
                 continue
             taken, worth = self._flows.get(currency, (_NOTHING, _NOTHING))
             flowed = (of.transfers, of.fees, of.traded)
-            if of.cash or of.value or of.gross or of.gap or flowed != taken:
-                rate = rates.of(currency)
+            rate = rates.of(currency)
+            if of.gap and rate is not None:
+                gap += rate.convert(of.gap)
+            if of.cash or of.value or of.gross or flowed != taken:
                 if rate is None:
                     no_rate.append(currency)
                     continue
                 foreign[currency] = rate
                 since = min(since or rate.ts, rate.ts)
                 cash, value = cash + rate.convert(of.cash), value + rate.convert(of.value)
-                gross, gap = gross + rate.convert(of.gross), gap + rate.convert(of.gap)
+                gross += rate.convert(of.gross)
                 worth = _added(worth, taken, flowed, rate)
             transfers, fees, traded = transfers + worth[0], fees + worth[1], traded + worth[2]
         self._level = (cash, value, transfers, fees, traded, gross, gap)

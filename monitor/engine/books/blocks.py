@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from monitor.engine.books.standing import Standing
+from monitor.engine.books.standing import LEAST_ANSWERED, UNASKED, Standing, answered_share
 from monitor.engine.panes import Offsets, cover
 from monitor.event_time.calendar import Calendar
 from monitor.stats.estimate import Status
@@ -27,27 +27,41 @@ class Ended(NamedTuple):
 
 
 class _Change(NamedTuple):
-    """Of a book over a block: P&L, and whether it held or traded anything."""
+    """Of a book over a block: P&L, whether it held or traded anything, and whether its model answered at
+    least `LEAST_ANSWERED` of the rows."""
 
     profit: int
     active: bool
+    answered: bool
+
+
+class _Began(NamedTuple):
+    """A sound book at the start of a block: profit, notional traded, gross book; rows, and those answered."""
+
+    profit: int
+    traded: int
+    gross: int
+    rows: int
+    answered: int
 
 
 class StoredBlock(msgspec.Struct, frozen=True, array_like=True):
     """The running block: its start, None before the first whole one; profit, notional traded and gross book
-    of the sound books there, as decimal text."""
+    of the sound books there, as decimal text; rows so far, and those answered."""
 
     start: int | None
     began: dict[str, tuple[str, str, str]]
     offsets: Offsets = {}
+    answers: dict[str, tuple[int, int]] = {}
 
 
 class EffectBlocks:
     """Blocks of `length_ns`. `incumbent`: the active's paper book; `challengers`: paper books by role.
 
     The loss of a shadow over a block is -model_effect in bps of the capital. A block is void for it where one
-    of the two books is not sound at its start or end, or a task is missing there; where neither held or
-    traded anything; and where it lies outside every session.
+    of the two books is not sound at its start or end, or a task is missing there; where one of the two models
+    answered fewer than half of its rows (`LEAST_ANSWERED`); where neither book held or traded anything; and
+    where it lies outside every session.
     """
 
     def __init__(
@@ -56,7 +70,7 @@ class EffectBlocks:
         self.length_ns, self._capital, self._calendar = length_ns, capital, calendar
         self._incumbent, self._challengers = incumbent, dict(challengers)
         self._start: int | None = None
-        self._began: dict[str, tuple[int, int, int]] = {}
+        self._began: dict[str, _Began] = {}
         self._offsets: Offsets = {}
         self.dirty = False
 
@@ -88,7 +102,9 @@ class EffectBlocks:
         for role, book in self._challengers.items():
             theirs = self._change(book, standings)
             losses[role] = None
-            if inside and ours is not None and theirs is not None and (ours.active or theirs.active):
+            if not inside or ours is None or theirs is None:
+                continue
+            if ours.answered and theirs.answered and (ours.active or theirs.active):
                 losses[role] = (ours.profit - theirs.profit) * BPS / self._capital
         return losses
 
@@ -96,14 +112,15 @@ class EffectBlocks:
         now, began = standings.get(book), self._began.get(book)
         if now is None or now.status is not Status.OK or began is None:
             return None
-        profit, traded, gross = began
-        return _Change(now.profit - profit, now.traded != traded or now.gross != 0 or gross != 0)
+        active = now.traded != began.traded or now.gross != 0 or began.gross != 0
+        share = answered_share((began.rows, began.answered), now.answers)
+        return _Change(now.profit - began.profit, active, share is None or share >= LEAST_ANSWERED)
 
     def _begin(self, at: int, standings: Mapping[str, Standing | None]) -> None:
         self._start, self.dirty = at, True
         self._offsets = {}
         self._began = {
-            book: (now.profit, now.traded, now.gross)
+            book: _Began(now.profit, now.traded, now.gross, *now.answers)
             for book in (self._incumbent, *self._challengers.values())
             if (now := standings.get(book)) is not None and now.status is Status.OK
         }
@@ -122,8 +139,12 @@ class EffectBlocks:
     def encode(self) -> bytes:
         """The stored form."""
         self.dirty = False
-        began = {b: (str(p), str(t), str(g)) for b, (p, t, g) in sorted(self._began.items())}
-        return msgspec.msgpack.encode(StoredBlock(self._start, began, dict(sorted(self._offsets.items()))))
+        books = sorted(self._began.items())
+        began = {book: (str(b.profit), str(b.traded), str(b.gross)) for book, b in books}
+        answers = {book: (b.rows, b.answered) for book, b in books}
+        return msgspec.msgpack.encode(
+            StoredBlock(self._start, began, dict(sorted(self._offsets.items())), answers)
+        )
 
     def restore(self, stored: StoredBlock) -> None:
         """Go on from the running block.
@@ -132,4 +153,7 @@ class EffectBlocks:
             ValueError: money that is no integer.
         """
         self._start, self._offsets = stored.start, dict(stored.offsets)
-        self._began = {book: (int(p), int(t), int(g)) for book, (p, t, g) in stored.began.items()}
+        self._began = {
+            book: _Began(int(profit), int(traded), int(gross), *stored.answers.get(book, UNASKED))
+            for book, (profit, traded, gross) in stored.began.items()
+        }

@@ -18,7 +18,7 @@ from monitor.engine.books.course import Course
 from monitor.engine.books.history import PROMOTION, SESSION, History
 from monitor.engine.books.rates import Pair, Rates
 from monitor.engine.books.rules import PerformanceRules
-from monitor.engine.books.standing import Standing
+from monitor.engine.books.standing import UNASKED, Standing
 from monitor.engine.panes import Offsets, cover, pane_length
 from monitor.engine.partials import BookState, Mark
 from monitor.errors import StateError
@@ -31,6 +31,15 @@ Window = int | Literal["session", "promotion"]
 """Nanoseconds, the running session (else the last one), or since the active was promoted."""
 
 REAL_BOOK, TWIN_BOOK = book_key(ACTIVE, REAL), book_key(ACTIVE, PAPER)
+
+Answers = Mapping[str, tuple[int, int]]
+"""By role: feature rows so far, and those that its model answered."""
+
+
+def model_of(book: str) -> str | None:
+    """The role whose model decides what a book holds; None for the real book."""
+    role, _, fills = book.partition(",fills=")
+    return role.removeprefix("role=") if fills == PAPER else None
 
 
 class Reading(NamedTuple):
@@ -68,6 +77,7 @@ class Books:
         self._clock = Clock(rules.calendar, min(longest), rules.promoted_ns)
         self._flat = frozenset(flat)
         self._accounts = {book: Account() for book in books}
+        self._models = {book: model_of(book) for book in self._accounts}
         self._histories = {book: History(longest, rules.grid_ns) for book in self._accounts}
         self.rates = Rates(rules.currency, pairs or {})
         self.benchmark = (
@@ -87,7 +97,7 @@ class Books:
 
     def _tested(self) -> EffectBlocks | None:
         rules = self.rules
-        papers = {book.removeprefix("role=").partition(",")[0]: book for book in self._accounts}
+        papers = {role: book for book, role in self._models.items() if role is not None}
         shadows = {role: book for role, book in papers.items() if role != ACTIVE}
         if rules.block_ns is None or rules.capital is None:
             return None
@@ -97,6 +107,11 @@ class Books:
     def books(self) -> tuple[str, ...]:
         """Keys of all books."""
         return tuple(self._accounts)
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """Roles whose models stand behind a book."""
+        return tuple(role for role in self._models.values() if role is not None)
 
     @property
     def currency(self) -> str:
@@ -138,11 +153,12 @@ class Books:
             for history in self._histories.values():
                 history.late(start, end, offsets)
 
-    def take(self, at: int, *, missing: bool) -> list[Ended]:
+    def take(self, at: int, answers: Answers | None = None, *, missing: bool) -> list[Ended]:
         """All tasks have said their books at `at`, but for the missing ones: those stand as last said.
 
-        Stale equity may begin a stretch, so that a task that stands still disarms no window; it never raises
-        a high-water mark. Returns the block that ended, where one did.
+        `answers`: as of `at`; None: no model was asked. Stale equity may begin a stretch, so that a task that
+        stands still disarms no window; it never raises a high-water mark. Returns the block that ended, where
+        one did.
         """
         clock = self._clock
         if clock.at is None:
@@ -153,7 +169,7 @@ class Books:
             self._show(session)
         if session is not None and at > session.end_ns:
             self._before = self._standings()
-        self._value(at, missing=missing)
+        self._value(at, answers or {}, missing=missing)
         self._begin_flat(at - self._tick)
         if at % self.rules.grid_ns == 0:
             self._step(at)
@@ -180,7 +196,7 @@ class Books:
         for history in self._histories.values():
             history.forget_session()
 
-    def _value(self, at: int, *, missing: bool) -> None:
+    def _value(self, at: int, answers: Answers, *, missing: bool) -> None:
         rules, benchmark = self.rules, self.benchmark
         worth, sound = None, False
         if benchmark is not None:
@@ -188,7 +204,8 @@ class Books:
             worth, sound = benchmark.worth, benchmark.sound
         self._fresh.clear()
         for name, account in self._accounts.items():
-            account.take(at, self.rates, rules.staleness_ns, (worth, sound), missing=missing)
+            asked = answers.get(self._models[name] or "", UNASKED)
+            account.take(at, self.rates, rules.staleness_ns, (worth, sound), asked, missing=missing)
             if account.converted:
                 self._dirty.add(f"flows/{name}")
 
@@ -197,14 +214,15 @@ class Books:
 
     def _begin_flat(self, before: int) -> None:
         """A book that held nothing before its first rows begins one instant before them, at zero."""
-        for name in self._accounts.keys() - self._begun:
-            self._begun.add(name)
-            if name in self._flat:
-                worth = self.rules.capital if self.benchmark is not None else None
-                nothing = Standing(0, 0, 0, Status.OK, False, benchmark=worth, sound_benchmark=True)
-                history = self._histories[name]
-                history.take(before, nothing, None)
-                history.latest = None
+        new = self._accounts.keys() - self._begun
+        self._begun |= new
+        flat = new & self._flat
+        worth = self.rules.capital if self.benchmark is not None else None
+        nothing = Standing(0, 0, 0, Status.OK, False, benchmark=worth, sound_benchmark=True)
+        for name in flat:
+            self._histories[name].take(before, nothing, None)
+            self._histories[name].latest = None
+        self._meet(before, dict.fromkeys(flat, nothing))
 
     def _step(self, at: int) -> None:
         """An instant of the grid of returns."""
@@ -262,14 +280,27 @@ class Books:
         compared = real.gross if real is not None and real.status is Status.OK else None
         for name, account in self._accounts.items():
             standing = account.standing
-            if standing is not None and (standing.status is Status.OK or standing.stale):
+            if standing is not None and standing.readable:
                 gross = compared if name == TWIN_BOOK else None
                 self._histories[name].take(at, standing, gross)
+        self._meet(at, self._standings())
+
+    def _meet(self, at: int, standings: Mapping[str, Standing | None]) -> None:
+        """Books are compared from the first instant on at which both of the active are known."""
+        for book in (REAL_BOOK, TWIN_BOOK):
+            standing = standings.get(book)
+            if standing is None or not standing.readable or not self._histories[book].waits:
+                return
+        for name, standing in standings.items():
+            if standing is not None and standing.readable:
+                self._histories[name].meet(at, standing)
 
     def restart(self, books: Iterable[str]) -> None:
         """After a reset: what these books lost before no longer counts; high-water marks begin anew."""
         for name in books:
             self._histories[name].restart()
+        for history in self._histories.values():
+            history.part()
         if self._blocks is not None:
             self._blocks.restart()
         self._readings.clear()
@@ -299,7 +330,7 @@ class Books:
             course = history.since(SESSION, running=False)
         else:
             at, course = self._clock.at, self._course(history, window)
-        return Reading(standing, course, at) if course is not None else None
+        return Reading(standing, course, at) if course is not None and course.known else None
 
     def _course(self, history: History, window: Window) -> Course | None:
         at = self._clock.at

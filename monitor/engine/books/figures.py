@@ -52,7 +52,8 @@ def pnl(books: Books, labels: Labels, window: Window, at: int) -> Estimate:
     if reading is None:
         return unknown(at)
     fees = reading.standing.fees - reading.course.opened.fees
-    return estimate(reading, profit_of(reading) + fees, reading.course.instants, fees=format_money(fees))
+    extra: dict[str, Any] = {"fees": format_money(fees)} if reading.standing.readable else {}
+    return estimate(reading, profit_of(reading) + fees, reading.course.instants, **extra)
 
 
 def pnl_after_costs(books: Books, labels: Labels, window: Window, at: int) -> Estimate:
@@ -72,7 +73,8 @@ def drawdown(books: Books, labels: Labels, window: Window, at: int) -> Estimate:
     """(high-water mark - E) / high-water mark, E = capital + P&L since the window began: a fraction.
 
     The start belongs to the high-water mark. It is that of the sum over all tasks, and no stale instant
-    raises it. `extra`: capital, high-water mark and E. Without capital there is no such metric.
+    raises it. `extra`: capital, high-water mark and, where it is known, E. Without capital there is no such
+    metric.
     """
     capital = books.rules.capital
     if capital is None:
@@ -83,13 +85,14 @@ def drawdown(books: Books, labels: Labels, window: Window, at: int) -> Estimate:
     course = reading.course
     high = capital + course.high_water - course.opened.profit
     now = capital + profit_of(reading)
+    extra: dict[str, Any] = {"equity": format_money(now)} if reading.standing.readable else {}
     return estimate(
         reading,
         performance.drawdown(high, min(high, now)),
         course.instants,
         capital=format_money(capital),
         high_water=format_money(high),
-        equity=format_money(now),
+        **extra,
     )
 
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from monitor.engine.books.course import Course
+from monitor.engine.books.course import Course, Opening
 from monitor.engine.books.standing import Standing, StoredStanding, standing_of, stored
 from monitor.engine.panes import Offsets, cover
 from monitor.event_time.calendar import Session
@@ -59,11 +59,48 @@ class History:
         """Keys of records, without the book: `running`, `now`, `ring/<length>/<start>`, `course/<window>`."""
         self._whole: dict[tuple[int, int], tuple[int, Course | None]] = {}
 
+    @property
+    def known(self) -> Course | None:
+        """The running stretch, where something is known of it."""
+        return self.running if self.running is not None and self.running.known else None
+
     def begin(self, at: int, standing: Standing) -> Course:
-        """The stretch that `at` is the first instant of."""
-        self.running = Course(at, standing.totals)
+        """`at` is the first instant of the running stretch at which the book is known."""
+        running = self._counting(at)
+        running.open(at, standing.totals)
+        return running
+
+    def _counting(self, at: int) -> Course:
+        """The running stretch, known or not, begun at `at` where there is none."""
+        if self.running is None:
+            self.running = Course(at, None)
         self.dirty.add("running")
         return self.running
+
+    @property
+    def waits(self) -> bool:
+        """Whether the running stretch is known, and had no instant yet from which it is compared."""
+        return self.known is not None and self.known.common is None
+
+    def meet(self, at: int, standing: Standing) -> None:
+        """At `at` this book and both of the active are known."""
+        if self.known is not None:
+            self.known.common = Opening(at, standing.totals)
+            self.dirty.add("running")
+
+    def part(self) -> None:
+        """A book that this one is compared with begins anew."""
+        for length, ring in self.rings.items():
+            for start, course in ring.items():
+                course.common = None
+                self.dirty.add(f"ring/{length}/{start}")
+        for window, course in self.named.items():
+            course.common = None
+            self.dirty.add(f"course/{window}")
+        if self.running is not None:
+            self.running.common = None
+            self.dirty.add("running")
+        self._whole.clear()
 
     def take(self, at: int, standing: Standing, gross_real: int | None) -> None:
         """An instant at which all is known; only a sound one counts.
@@ -71,7 +108,7 @@ class History:
         Args:
             gross_real: gross exposure of the real book; None where that is not sound, or not to be compared.
         """
-        running = self.running if self.running is not None else self.begin(at, standing)
+        running = self.known or self.begin(at, standing)
         if standing.stale:
             return
         profit = standing.profit
@@ -89,11 +126,11 @@ class History:
         begun, before = at - self._grid_ns, self.grid
         self.grid = (at, profit)
         self.dirty.add("now")
-        if session is None or begun < session.start_ns or at > session.end_ns or self.running is None:
+        if session is None or begun < session.start_ns or at > session.end_ns:
             return None
         if before is None or before[0] != begun:
             return None
-        returns = self.running.returned("grid", self._grid_ns)
+        returns = self._counting(at - 1).returned("grid", self._grid_ns)
         if profit is None or before[1] is None:
             returns.void += 1
             return None
@@ -112,13 +149,12 @@ class History:
         From close to close, the night included; from its opening equity where the session before has none.
         """
         latest, before = self.latest, self.daily
-        course = self.named.get(SESSION) or self.running
-        if latest is None or course is None:
-            return None
         self.dirty |= _TAKEN
-        if latest[0] <= session.start_ns:
-            if self.running is not None:
-                self.running.returned("daily", 0).void += 1
+        if latest is None or latest[0] <= session.start_ns:
+            self._counting(session.end_ns - 1).returned("daily", 0).void += 1
+            return None
+        course = self.named.get(SESSION) or self.running
+        if course is None or not course.known:
             return None
         begun, opened = session.start_ns, course.opened.profit
         if before is not None and previous is not None and before[0] == previous:
@@ -138,7 +174,8 @@ class History:
         running = self.running
         if running is None:
             return
-        cover(running.offsets, offsets)
+        if running.known:
+            cover(running.offsets, offsets)
         for length, ring in self.rings.items():
             slot = running.start - running.start % length
             if slot in ring:
@@ -172,7 +209,7 @@ class History:
         if standing is None:
             return
         course = self.named.get(SESSION)
-        if closing and course is not None and standing.status is Status.OK:
+        if closing and course is not None and course.known and standing.status is Status.OK:
             course.take(standing.profit, standing.gross)
             self.dirty.add(f"course/{SESSION}")
         self.frozen = (at, standing)
@@ -225,11 +262,11 @@ class History:
         """Rows of a pane `[start, end)` that is past, which the stretches that touch it rest on."""
         for length, ring in self.rings.items():
             slot = start - start % length
-            if slot in ring and _widened(ring[slot].offsets, offsets):
+            if slot in ring and ring[slot].known and _widened(ring[slot].offsets, offsets):
                 self.dirty.add(f"ring/{length}/{slot}")
                 self._whole.clear()
         for window, course in self.named.items():
-            if course.start < end and _widened(course.offsets, offsets):
+            if course.known and course.start < end and _widened(course.offsets, offsets):
                 self.dirty.add(f"course/{window}")
 
     def records(self) -> Iterator[tuple[str, bytes | None]]:

@@ -11,12 +11,34 @@ from monitor.trading.performance import net_profit
 
 SHOWN_CURRENCIES = 8
 
+LEAST_ANSWERED = 0.5
+"""Share of the rows of a span that a model must have answered, for its paper book to say anything about it.
+
+A model that does not answer decides nothing, and its position stands. Below half, what paper came to over the
+span is mostly that of a position that nobody held on purpose.
+"""
+
+UNASKED = (0, 0)
+"""Answers of a book that no model stands behind."""
+
+
+def answered_share(before: tuple[int, int], now: tuple[int, int]) -> float | None:
+    """Share of the rows between two instants that a model answered, of rows and answers so far; None where
+    there were no rows.
+
+    >>> answered_share((100, 90), (300, 140)), answered_share((100, 90), (100, 90))
+    (0.25, None)
+    """
+    rows = now[0] - before[0]
+    return (now[1] - before[1]) / rows if rows > 0 else None
+
 
 class Totals(NamedTuple):
     """What only grows or only its differences mean anything: money in 1e-18 of the deployment's currency.
 
     `profit`: equity less what was paid in; `fees`, `traded` and round trips since the book began;
-    `benchmark`: worth of the benchmark, None where there is none.
+    `benchmark`: worth of the benchmark, None where there is none. `rows`: feature rows of the deployment so
+    far; `answered`: those of them that the book's model answered, both 0 of the real book.
     """
 
     profit: int
@@ -26,6 +48,15 @@ class Totals(NamedTuple):
     won: int
     lost: int
     benchmark: int | None
+    rows: int = 0
+    answered: int = 0
+
+    def share_answered(self, earlier: Totals) -> float | None:
+        """Share of the rows since `earlier` that the book's model answered; None where there were none."""
+        return answered_share((earlier.rows, earlier.answered), (self.rows, self.answered))
+
+
+NOTHING = Totals(0, 0, 0, 0, 0, 0, None)
 
 
 class Standing(msgspec.Struct, frozen=True):
@@ -34,7 +65,8 @@ class Standing(msgspec.Struct, frozen=True):
     `stale`: all is known, but some of it only as it was: of an old mark or rate, or of a task that is
     missing. `gap`: sum over symbols of |its quantity - the real book's| x mark. `sound_benchmark`: the
     benchmark's marks are there and fresh. `no_rate`: currencies of which it holds or has moved something, and
-    that have no rate; sorted, the first `SHOWN_CURRENCIES`.
+    that have no rate; sorted, the first `SHOWN_CURRENCIES`. `answers`: rows so far, and those that its model
+    answered.
     """
 
     cash: int
@@ -50,6 +82,7 @@ class Standing(msgspec.Struct, frozen=True):
     benchmark: int | None = None
     sound_benchmark: bool = False
     no_rate: tuple[str, ...] = ()
+    answers: tuple[int, int] = UNASKED
 
     @property
     def readable(self) -> bool:
@@ -69,7 +102,7 @@ class Standing(msgspec.Struct, frozen=True):
     @property
     def totals(self) -> Totals:
         """As of now."""
-        return Totals(self.profit, self.fees, self.traded, *self.trips, self.benchmark)
+        return Totals(self.profit, self.fees, self.traded, *self.trips, self.benchmark, *self.answers)
 
 
 class StoredStanding(msgspec.Struct, frozen=True, array_like=True):
@@ -82,6 +115,7 @@ class StoredStanding(msgspec.Struct, frozen=True, array_like=True):
     benchmark: str | None
     sound_benchmark: bool
     no_rate: tuple[str, ...] = ()
+    answers: tuple[int, int] = UNASKED
 
 
 def stored(standing: Standing) -> StoredStanding:
@@ -99,6 +133,7 @@ def stored(standing: Standing) -> StoredStanding:
         benchmark,
         s.sound_benchmark,
         s.no_rate,
+        s.answers,
     )
 
 
@@ -123,4 +158,5 @@ def standing_of(stored: StoredStanding) -> Standing:
         None if stored.benchmark is None else int(stored.benchmark),
         stored.sound_benchmark,
         stored.no_rate,
+        stored.answers,
     )

@@ -119,6 +119,11 @@ def _feed_answers(role: str) -> Callable[[Counts, Batch], None]:
     return feed
 
 
+def answered(answers: Counts | None) -> tuple[int, int]:
+    """Feature rows, and those that the model answered, of the counters `answers/<role>`."""
+    return (answers.total(ROWS), answers["ok"]) if answers is not None else (0, 0)
+
+
 def _feed_slots(role: str) -> Callable[[Slots, Batch], None]:
     def feed(statistic: Slots, batch: Batch) -> None:
         status = batch.scores[role].status
