@@ -131,7 +131,7 @@ def test_another_policy_keeps_all_statistics(house: Path, group: Group) -> None:
     assert other.notes.of("statistics_restart") == []
     kept = other.trace.kept(OWN, DEPLOYMENT, other.trace.owner_of(DEPLOYMENT))
     rules = [key for key in kept if key.startswith("policy/rule/")]
-    assert rules == ["policy/rule/loss{fills=real,role=active}"]
+    assert set(rules) == {"policy/rule/loss{fills=real,role=active}", "policy/rule/orders-filtered-out"}
     assert latches(other)["shadow"] == "DEMOTED"
     totals = other.trace.totals(DEPLOYMENT)
     assert totals["features"] + totals["orders"] == len(world.script)
