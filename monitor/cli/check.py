@@ -13,7 +13,7 @@ from rich.table import Table
 
 from monitor.cli.configuration import BAD_CONFIGURATION, examine_configuration, known_metrics, show_problems
 from monitor.daemon.group import Group
-from monitor.daemon.money_scope import money_sentences
+from monitor.daemon.money_scope import money_problems, money_sentences
 from monitor.daemon.paper_scope import paper_problems
 from monitor.daemon.references import unfit
 from monitor.daemon.sequence_scope import sequence_problems
@@ -27,6 +27,7 @@ from monitor.settings.configuration import Settings
 from monitor.settings.deployment import Deployment, ModelSettings
 from monitor.settings.digest import config_sha256, policy_sha256, schema_content
 from monitor.settings.loading import Examined
+from monitor.settings.order_settings import OrderSettings
 from monitor.settings.paper import PaperSettings
 from monitor.settings.parts import Parts, deployment_parts, deployments_of, shared_parts, valid_rules
 from monitor.settings.rules import RuleSettings
@@ -56,13 +57,19 @@ def check(
         group = Group(settings, config)
     except ConfigError as error:
         # What hangs on several sections at once: the rules and the series that there are for them.
-        _refuse(console, config, error.problems)
+        _refuse(console, config, [_placed(problem, examined) for problem in error.problems])
     now_ns = time.time_ns()
     warned = list(warnings(group, now_ns))
     for name, deployment in settings.deployments.items():
         said = [one.sentence for one in warned if one.deployment == name]
         console.print(_summary(name, deployment, settings, files.models[name], now_ns, said))
     console.print(f"{config}: fine", style="green")
+
+
+def _placed(problem: Problem, examined: Examined) -> Problem:
+    """The same, with the line at which its key is written."""
+    file = examined.origin(problem.key) or problem.file
+    return Problem(file, problem.key, problem.message, problem.remedy)
 
 
 def _refuse(console: Console, config: Path, problems: list[Problem]) -> NoReturn:
@@ -80,6 +87,7 @@ class _Files:
 
     def __init__(self, file: str, examined: Examined) -> None:
         self._file = file
+        self._examined = examined
         self._written = examined.written
         self._context = {"directory": examined.directory}
         self._shared = shared_parts(examined.written, self._context)
@@ -129,6 +137,10 @@ class _Files:
             sha256 = {role: model.artifact.sha256 for role, model in _running(models).items()}
             for problem in paper_problems(paper, sha256, reference):
                 self._found(at, problem)
+        orders: OrderSettings | None = parts.get("orders")
+        if paper is not None and orders is not None:
+            for problem in money_problems(rules, paper, orders):
+                self._found(at, problem)
         if "active" in models:
             running = {key: model.artifact.sha256 for key, model in models.items() if key != "previous"}
             # How long predictions remember is known of all models, or not at all.
@@ -162,7 +174,7 @@ class _Files:
         self._problem(f"{at}.{key}", message, remedy)
 
     def _problem(self, key: str, message: str, remedy: str) -> None:
-        self.problems.append(Problem(self._file, key, message, remedy))
+        self.problems.append(Problem(self._examined.origin(key) or self._file, key, message, remedy))
 
 
 def _refused(error: ArtifactError) -> tuple[str, str]:

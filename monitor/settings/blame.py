@@ -47,14 +47,16 @@ streams and ledger); the role in its label, in all or as a model only; the shado
 production, its fills; a book; the twin that a shadow is."""
 
 
+def unknown_subject(subject: str, around: RuleSurroundings) -> Iterator[RuleFinding]:
+    """A subject that the deployment does not have."""
+    if around.models is not None and subject not in (subjects := {*around.models.roles, DEPLOYMENT}):
+        yield "subject", f"{subject!r} is no subject of this deployment", suggestion(subject, subjects)
+
+
 def subject_findings(rule: RuleSettings, around: RuleSurroundings) -> Iterator[RuleFinding]:
     """Actions that the subject of a rule does not know."""
-    if around.models is not None and rule.subject not in (subjects := {*around.models.roles, DEPLOYMENT}):
-        yield (
-            "subject",
-            f"{rule.subject!r} is no subject of this deployment",
-            suggestion(rule.subject, subjects),
-        )
+    if unknown := list(unknown_subject(rule.subject, around)):
+        yield from unknown
         return
     shadow = rule.subject not in (ACTIVE, DEPLOYMENT)
     if rule.action == "demote" and not shadow:

@@ -13,7 +13,7 @@ from monitor.engine.panes import pane_length
 from monitor.errors import Problem
 from monitor.policy.durations import format_duration
 from monitor.policy.rules import ACTIVE
-from monitor.settings.blame import FILLS, blame_findings, subject_findings
+from monitor.settings.blame import FILLS, blame_findings, subject_findings, unknown_subject
 from monitor.settings.calendars import calendar_of
 from monitor.settings.deployment import SequenceSettings
 from monitor.settings.document import Document, Location
@@ -156,10 +156,28 @@ def _rules(
                 )
             first.setdefault(name, position)
         if (rule := valid.get(position)) is None:
+            for key, message, remedy in _misspelt(written, around):
+                yield (*here, key), message, remedy
             continue
         for check in _RULE_CHECKS:
             for key, message, remedy in check(rule, around):
                 yield (*here, key), message, remedy
+
+
+def _misspelt(written: Any, around: RuleSurroundings) -> Iterator[RuleFinding]:
+    """Names in a rule that is mistaken elsewhere."""
+    if not isinstance(written, Mapping):
+        return
+    subject, metric = written.get("subject"), written.get("metric")
+    if isinstance(subject, str) and subject:
+        yield from unknown_subject(subject, around)
+    if isinstance(metric, str) and metric and around.known_metrics is not None:
+        yield from _unknown_metric(metric, around.known_metrics)
+
+
+def _unknown_metric(metric: str, known: Mapping[str, MetricInfo]) -> Iterator[RuleFinding]:
+    if metric not in known:
+        yield "metric", f"unknown metric {metric!r}", suggestion(metric, known)
 
 
 def _foundation(rule: RuleSettings, around: RuleSurroundings) -> Iterator[RuleFinding]:
@@ -199,7 +217,7 @@ def _series(rule: RuleSettings, around: RuleSurroundings) -> Iterator[RuleFindin
                 message = f"{rule.metric} has no {label} {value!r}"
                 yield "labels", message, suggestion(value, info.values[label])
     elif around.known_metrics is not None:
-        yield "metric", f"unknown metric {rule.metric!r}", suggestion(rule.metric, around.known_metrics)
+        yield from _unknown_metric(rule.metric, around.known_metrics)
     role, fills = rule.labels.get("role"), rule.labels.get("fills")
     if role is not None and around.models is not None and role not in around.models.roles:
         yield "labels", f"{role!r} is no role of this deployment", suggestion(role, around.models.roles)
@@ -207,6 +225,9 @@ def _series(rule: RuleSettings, around: RuleSurroundings) -> Iterator[RuleFindin
         yield "labels", f"{rule.metric} is a metric of shadows", "name a shadow as role"
     if fills is not None and fills not in FILLS:
         yield "labels", f"unknown fills {fills!r}", suggestion(fills, FILLS)
+    elif fills == "real" and role not in (None, ACTIVE) and role in around.roles:
+        message = f"{rule.metric} has no series fills=real, role={role}"
+        yield "labels", message, "use fills=real, role=active; the fills of a shadow are paper"
 
 
 def _schedule(rule: RuleSettings, around: RuleSurroundings) -> Iterator[RuleFinding]:

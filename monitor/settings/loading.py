@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from monitor.errors import ConfigError, Problem
 from monitor.settings.configuration import Settings
 from monitor.settings.consistency import inconsistencies
-from monitor.settings.document import Document, problem_at, read
+from monitor.settings.document import Document, Origin, dotted, problem_at, read
 from monitor.settings.metric_info import MetricInfo
 from monitor.settings.mistakes import problem, problems_of
 
@@ -21,13 +21,20 @@ class Examined(NamedTuple):
     """What became of a configuration: its settings, None where there is any mistake.
 
     `written`: its keys and values, the environment laid over them and files put in their places; paths are
-    relative to `directory`.
+    relative to `directory`. `origins`: where each is written, by dotted key.
     """
 
     settings: Settings | None
     problems: list[Problem]
     written: Mapping[str, Any]
     directory: Path
+    origins: Mapping[str, Origin]
+
+    def origin(self, key: str) -> str | None:
+        """File and line of a dotted key, or of what is around it; None where nothing is written of it."""
+        while key and key not in self.origins:
+            key = key[: max(key.rfind("."), key.rfind("["), 0)]
+        return str(self.origins[key]) if key else None
 
 
 def load(
@@ -90,7 +97,7 @@ def _examined(
         remedy = "write keys and values, as config/example.yaml shows"
         problems.append(problem_at(document.source, (), "is not a mapping", remedy))
     if problems and (not document.data or not isinstance(document.data, dict)):
-        return Examined(None, problems, {}, directory)
+        return Examined(None, problems, {}, directory, {})
     document.override(env or {})
     _graft_files(document, directory)
     context = {"directory": directory}
@@ -100,7 +107,8 @@ def _examined(
     except ValidationError as error:
         problems.extend(problems_of(error, document, Settings))
     problems.extend(inconsistencies(document, context, known_metrics))
-    return Examined(None if problems else settings, problems, document.data, directory)
+    origins = {dotted(location): origin for location, origin in document.origins.items()}
+    return Examined(None if problems else settings, problems, document.data, directory, origins)
 
 
 def _graft_files(document: Document, directory: Path) -> None:

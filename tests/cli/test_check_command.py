@@ -216,3 +216,27 @@ def test_the_environment_names_files_too(write):
     name = "SHADOW_MONITOR__DEPLOYMENTS__BTC__REFERENCE"
     assert "2 mistakes" in run(write(change)).stdout
     assert "other.json" in run(write(change), **{name: "other.json"}).stdout
+
+
+def test_what_hangs_on_several_sections_is_named_with_its_line_and_hidden_by_no_other_mistake(write):
+    rejects = {"id": "r", "metric": "rejects", "labels": {"reason": "margin"}, "above": 5}
+    limit = {"id": "f", "metric": "fill_rate_mismatch", "labels": {"order_type": "limit"}, "above": 0.02}
+
+    def change(data, port=None):
+        data["deployments"]["btc"]["policy"]["rules"] = [
+            {"subject": "active", "window": "5m", "action": "alert", **one} for one in (rejects, limit)
+        ]
+        if port is not None:
+            data["http"]["port"] = port
+
+    alone = run(write(lambda data: data["deployments"]["btc"]["policy"]["rules"].pop()), COLUMNS="300")
+    assert alone.exit_code == 0
+    both = run(write(lambda data: change(data, "many")), COLUMNS="300")
+    assert "http.port: " in both.stdout
+    assert "rules[1].labels.order_type: orders on paper are of type 'market'" in both.stdout
+    path = write(lambda data: (change(data), data["deployments"]["btc"]["policy"]["rules"].pop()))
+    (line,) = [i for i, text in enumerate(path.read_text().splitlines(), 1) if "reason: margin" in text]
+    assert (
+        f"config.yaml:{line}: deployments.btc.policy.rules[0].labels.reason: "
+        in run(path, COLUMNS="300").stdout
+    )

@@ -161,3 +161,17 @@ def test_a_mistake_elsewhere_hides_no_mistake_of_a_rule_and_invents_none():
     }
     assert len(problems({**rule(window="10m"), "deployments.btc.windows": ["x"]})) == 1
     assert len(problems({"deployments.btc.capital": {"amount": "x", "currency": "USD"}})) == 1
+
+
+def test_a_mistake_of_type_in_a_rule_hides_no_name_in_it():
+    found = problems(rule(below="much", metric="rank_corelation", subject="shadw"))
+    assert {p.key for p in found} == {f"{RULES}[0].{key}" for key in ("below", "metric", "subject")}
+    assert {"did you mean `rank_correlation`?", "did you mean `shadow`?"} <= {p.remedy for p in found}
+
+
+def test_a_mistaken_section_hides_no_book_that_there_is_not():
+    shadows = rule(
+        metric="pnl_after_costs", labels={"role": "shadow", "fills": "real"}, action="alert", window="5m"
+    )
+    found = problems({**shadows, "http.port": "many"})
+    assert [p.key for p in found] == ["http.port", f"{RULES}[0].labels"]
