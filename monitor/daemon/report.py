@@ -17,7 +17,7 @@ from monitor.engine.family import Labels, seconds_text
 from monitor.engine.measures.errors import FATES
 from monitor.engine.readings import Value
 from monitor.stats.counts import Counts
-from monitor.stats.estimate import NO_RATE, Estimate
+from monitor.stats.estimate import Estimate
 from monitor.trading.units import InstrumentUnits, format_money
 
 
@@ -93,7 +93,7 @@ def _books(fold: DeploymentFold, units: Mapping[str, InstrumentUnits]) -> dict[s
             "equity": format_money(standing.equity) if standing and standing.readable else None,
             "status": str(standing.status) if standing else "unknown",
             "positions": positions,
-            **({NO_RATE: list(standing.no_rate)} if standing and standing.no_rate else {}),
+            **fold.books.blind(name),
         }
     return books
 

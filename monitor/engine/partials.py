@@ -13,6 +13,9 @@ import msgspec
 
 from monitor.engine.panes import Offsets, PaneBytes
 
+NAMED = 8
+"""Symbols and currencies that are named where something is wrong with more of them."""
+
 
 class Holding(msgspec.Struct, frozen=True, array_like=True):
     """One open position: lots, and the mark in half-ticks with its time (0, 0: none yet)."""
@@ -44,7 +47,8 @@ class BookState(msgspec.Struct, frozen=True, array_like=True):
     `money` by currency. `complete`: no open position lacks a mark and no position is unknown; `mark_ts`: of
     the oldest mark among open positions (0: none open). `trips`: round trips that ended, were won, were lost
     since the book began; the rest came out at zero. `gap`: of a paper book, sum over symbols of |its quantity
-    - the real book's| x mark by currency, as `Money` writes it.
+    - the real book's| x mark by currency, as `Money` writes it. `unstated`: of an incomplete real book,
+    symbols whose position is unknown; sorted, the first `NAMED`.
     """
 
     money: dict[str, Money]
@@ -53,6 +57,7 @@ class BookState(msgspec.Struct, frozen=True, array_like=True):
     holdings: dict[str, Holding]
     trips: tuple[int, int, int] = (0, 0, 0)
     gap: dict[str, str] = {}
+    unstated: tuple[str, ...] = ()
 
 
 class Mark(NamedTuple):

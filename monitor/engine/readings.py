@@ -13,12 +13,12 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from monitor.engine.books.books import Books, Window
-from monitor.engine.books.standing import SHOWN_CURRENCIES
 from monitor.engine.catalogue import BY_NAME, Catalogue
 from monitor.engine.evidence import Evidence
 from monitor.engine.family import BookMetric, Family, Labels, Metric
 from monitor.engine.grid import Grid
 from monitor.engine.panes import Offsets, cover
+from monitor.engine.partials import NAMED
 from monitor.engine.rings import WindowView
 from monitor.policy.docket import Proof
 from monitor.policy.rules import Rule
@@ -149,18 +149,21 @@ class Readings:
         return metric.value(view)
 
     def _of_books(self, metric: BookMetric, window: Window) -> Estimate:
-        """A metric of books over a window, 0 for one without; an unknown one names rates that are missing."""
+        """A metric of books over a window, 0 for one without; an unknown one names what it is unknown
+        for: symbols without position or fresh mark, currencies without fresh rate."""
         made = metric.value(self._books, metric.labels, window, self._at)
         if made.status is not Status.UNKNOWN:
             return made
-        no_rate: set[str] = set(made.extra.get(NO_RATE, ()))
+        names: dict[str, set[str]] = {NO_RATE: set(made.extra.get(NO_RATE, ()))}
         for book in metric.books:
             reading = self._books.reading(book, window) if window else None
             standing = reading.standing if reading is not None else self._books.standing(book)
-            no_rate.update(standing.no_rate if standing is not None else ())
-        if not no_rate:
-            return made
-        return replace(made, extra={**made.extra, NO_RATE: sorted(no_rate)[:SHOWN_CURRENCIES]})
+            names[NO_RATE].update(standing.no_rate if standing is not None else ())
+            if standing is self._books.standing(book):
+                for cause, found in self._books.blind(book).items():
+                    names.setdefault(cause, set()).update(found)
+        told = {cause: sorted(found)[:NAMED] for cause, found in names.items() if found}
+        return replace(made, extra={**made.extra, **told}) if told else made
 
     def prove(self, rule: Rule) -> Proof:
         """What the value of a rule rests on: offsets of the panes of its window, sums of the books.

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from monitor.engine.partials import BookState, Holding, Mark, Money
+from monitor.engine.partials import NAMED, BookState, Holding, Mark, Money
 from monitor.engine.rows import Scores
 from monitor.event_time.timing import FOLDED, Fate
 from monitor.trading.books import BookSet, BookView, Reported
@@ -210,6 +210,8 @@ class TaskBooks:
     def states(self, at: int) -> dict[str, BookState]:
         """Every book at the accepted marks; exactly the rows before `at` have been folded."""
         positions = self._books.positions()
+        # The first book is the real one.
+        real = self._books.names[0]
         return {
             name: BookState(
                 _money(view),
@@ -221,6 +223,7 @@ class TaskBooks:
                 },
                 view.trips,
                 {currency: str(amount) for currency, amount in view.gap.items()},
+                tuple(self._books.unstated()[:NAMED]) if name == real and not view.complete else (),
             )
             for name, view in self._books.at(at).items()
         }

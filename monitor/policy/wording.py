@@ -16,9 +16,26 @@ from monitor.policy.rules import (
     Action,
     Rule,
 )
-from monitor.stats.estimate import BEGUN_ANEW, NO_RATE, Estimate
+from monitor.stats.estimate import (
+    BEGUN_ANEW,
+    BLIND,
+    NO_MARK,
+    NO_POSITION,
+    NO_RATE,
+    STALE_MARKS,
+    STALE_RATE,
+    Estimate,
+)
 
 ALERT_ONLY = "alert only."
+
+_BLIND = {
+    NO_RATE: "no rate for",
+    STALE_RATE: "an old rate of",
+    NO_POSITION: "no position report of",
+    NO_MARK: "no mark of",
+    STALE_MARKS: "an old mark of",
+}
 
 
 def money(units: int) -> str:
@@ -109,8 +126,8 @@ def resolved(rule: Rule, estimate: Estimate, began_ns: int, at_ns: int, standing
 def no_data(rule: Rule, state: RuleState, estimate: Estimate, effect: str) -> str:
     """Of a metric that has no value."""
     since = rfc3339(state.absent_since_ns) if state.absent_since_ns is not None else "now"
-    no_rate = estimate.extra.get(NO_RATE)
-    why = f", no rate for {', '.join(no_rate)}" if no_rate else ""
+    causes = ((_BLIND[cause], estimate.extra.get(cause)) for cause in BLIND)
+    why = "".join(f", {cause} {', '.join(names)}" for cause, names in causes if names)
     if estimate.extra.get(BEGUN_ANEW):
         why += ", since a changed configuration began the statistics anew"
     return (

@@ -11,6 +11,13 @@ NO_RATE = "no_rate"
 """In `extra`: the currencies for want of whose rate a value is unknown."""
 
 
+NO_POSITION, NO_MARK, STALE_MARKS, STALE_RATE = "no_position", "no_mark", "stale_marks", "stale_rate"
+"""In `extra`, what a book is unknown or stale for: symbols whose position is not known, that have no mark, or
+an old one; currencies with an old rate."""
+
+BLIND = (NO_RATE, STALE_RATE, NO_POSITION, NO_MARK, STALE_MARKS)
+"""Every such cause, in the order in which they are told."""
+
 BEGUN_ANEW = "begun_anew"
 """In `extra`, true: a changed configuration began the statistics anew within the window."""
 

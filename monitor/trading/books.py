@@ -209,6 +209,11 @@ class BookSet:
             key: self._view(book, as_of_ns, known=known or key != real) for key, book in self.books().items()
         }
 
+    def unstated(self) -> list[str]:
+        """The symbols whose position must be known for the real book to be complete, and is not; sorted."""
+        wanting = (self._reported | (self.marks.ts != NO_MARK)) & ~self._known
+        return sorted(self._instruments[code].symbol for code in np.flatnonzero(wanting).tolist())
+
     def positions(self) -> dict[str, dict[str, PositionView]]:
         """Open positions by book and symbol, sorted by symbol."""
         return {

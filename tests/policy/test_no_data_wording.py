@@ -18,6 +18,13 @@ def test_a_missing_rate_is_named():
     assert "has no data (status unknown, n = 0, no rate for CHF, EUR) since " in event.data.reason
 
 
+def test_what_blinds_a_book_is_named():
+    extra = {"stale_marks": ["SOL"], "no_position": ["BTC", "ETH"], "no_mark": ["XRP"], "stale_rate": ["EUR"]}
+    [event] = run(decider(DRAWDOWN), msgspec.structs.replace(UNKNOWN, extra=extra))
+    why = "an old rate of EUR, no position report of BTC, ETH, no mark of XRP, an old mark of SOL"
+    assert f"(status unknown, n = 0, {why}) since " in event.data.reason
+
+
 def test_another_reason_names_none():
     [event] = run(decider(DRAWDOWN), UNKNOWN)
     assert "has no data (status unknown, n = 0) since " in event.data.reason

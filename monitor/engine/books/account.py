@@ -8,8 +8,8 @@ import msgspec
 
 from monitor.engine.books.rates import Rate, Rates
 from monitor.engine.books.standing import SHOWN_CURRENCIES, UNASKED, Standing
-from monitor.engine.partials import BookState
-from monitor.stats.estimate import Status
+from monitor.engine.partials import NAMED, BookState
+from monitor.stats.estimate import BLIND, NO_MARK, NO_POSITION, NO_RATE, STALE_MARKS, STALE_RATE, Status
 
 _NOTHING = (0, 0, 0)
 
@@ -106,6 +106,31 @@ class Account:
                 before, benchmark=benchmark[0], sound_benchmark=benchmark[1], answers=answers
             )
 
+    def blind(self, at: int, rates: Rates, staleness_ns: int) -> dict[str, list[str]]:
+        """What it is unknown or stale for at `at`, by cause (`estimate.BLIND`), of marks and rates older than
+        `staleness_ns` too: symbols and currencies, sorted, the first `NAMED`."""
+        oldest = at - staleness_ns
+        names: dict[str, set[str]] = {cause: set() for cause in BLIND}
+        for part in self.tasks.values():
+            names[NO_POSITION].update(part.unstated)
+            for symbol, held in part.holdings.items():
+                if held.mark_ts < oldest:
+                    names[STALE_MARKS if held.mark_ts else NO_MARK].add(symbol)
+        for currency, of in self._sums.items():
+            if currency == rates.base or not self._rated(currency, of):
+                continue
+            rate = rates.of(currency)
+            if rate is None:
+                names[NO_RATE].add(currency)
+            elif rate.ts < oldest:
+                names[STALE_RATE].add(currency)
+        return {cause: sorted(found)[:NAMED] for cause, found in names.items() if found}
+
+    def _rated(self, currency: str, of: _Sums) -> bool:
+        """Whether it holds or has moved anything of a currency whose rate is yet to be asked for."""
+        taken, _ = self._flows.get(currency, (_NOTHING, _NOTHING))
+        return bool(of.cash or of.value or of.gross or (of.transfers, of.fees, of.traded) != taken)
+
     def add_up(self) -> None:
         """Sum what the tasks said.
 
@@ -155,7 +180,7 @@ class Account:
             rate = rates.of(currency)
             if of.gap and rate is not None:
                 gap += rate.convert(of.gap)
-            if of.cash or of.value or of.gross or flowed != taken:
+            if self._rated(currency, of):
                 if rate is None:
                     no_rate.append(currency)
                     continue

@@ -310,6 +310,14 @@ class Books:
         account = self._accounts.get(book)
         return account.standing if account is not None else None
 
+    def blind(self, book: str) -> dict[str, list[str]]:
+        """What a book is unknown for, or stale: symbols and currencies by cause (`estimate.BLIND`)."""
+        at = self._clock.at
+        standing = self.standing(book)
+        if at is None or standing is None or standing.status is Status.OK:
+            return {}
+        return self._accounts[book].blind(at, self.rates, self.rules.staleness_ns)
+
     def tasks(self, book: str) -> Mapping[int, BookState]:
         """What each task last said of the book."""
         return self._accounts[book].tasks
