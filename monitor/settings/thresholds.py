@@ -119,4 +119,4 @@ def _span_ns(rule: RuleSettings, around: RuleSurroundings) -> int | None:
     if rule.window != "session" or around.calendar is None:
         return None
     # An hour more: a night in which clocks go back.
-    return calendar_of(around.calendar).hours.length_ns + HOUR
+    return DAY if around.calendar == "always" else calendar_of(around.calendar).hours.length_ns + HOUR

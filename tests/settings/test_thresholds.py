@@ -70,7 +70,7 @@ def test_a_threshold_that_can_be_crossed_and_not_crossed_is_taken(metric, labels
         ("serving_difference", {"quantile": "0.99"}, {}, 2_000),
         ("drawdown", REAL, {}, 3_051),
         ("model_effect", {"role": "shadow"}, {}, 3_051),
-        ("drawdown", REAL, {"window": "session"}, 900_001),
+        ("drawdown", REAL, {"window": "session"}, 864_001),
         ("equity", REAL, {"window": 0}, 1),
         ("uptime", {"role": "active"}, {}, 32),
         ("sharpe", REAL, {"window": "1h"}, 61),
