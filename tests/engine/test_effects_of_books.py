@@ -257,3 +257,18 @@ def test_after_a_reset_of_the_shadow_effects_go_on_from_the_reset():
         assert apart(books, "pnl_divergence", window, at).value == -9
         assert apart(books, "execution_effect", window, at, ()).value == -18
         assert apart(books, "model_effect", window, at).value == 9
+
+
+def test_where_paper_begins_anew_beside_a_real_book_that_goes_on_effects_begin_there():
+    make = {"windows_ns": (300 * S,), "tick_ns": S}
+    books, store = made(**make), {}
+    at = from_late(books, "none", 0, store=store)
+    books = made(**make)
+    books.restore({key: data for key, data in store.items() if "fills=paper" not in key})
+    for second in range(1, 31):
+        at += S
+        says = {REAL: holding(5 * 120 + 5 * second), TWIN: holding(3 * second), SHADOW: holding(4 * second)}
+        take(books, at, says)
+    for window in ("session", "promotion", 300 * S):
+        assert apart(books, "execution_effect", window, at, ()).value == -58
+        assert apart(books, "pnl_divergence", window, at).value == -29

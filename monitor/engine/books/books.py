@@ -219,6 +219,9 @@ class Books:
         flat = new & self._flat
         worth = self.rules.capital if self.benchmark is not None else None
         nothing = Standing(0, 0, 0, Status.OK, False, benchmark=worth, sound_benchmark=True)
+        if new & {REAL_BOOK, TWIN_BOOK}:
+            # Under another configuration the real book goes on, and those on paper begin anew.
+            self._part()
         for name in flat:
             self._histories[name].take(before, nothing, None)
             self._histories[name].latest = None
@@ -299,11 +302,15 @@ class Books:
         """After a reset: what these books lost before no longer counts; high-water marks begin anew."""
         for name in books:
             self._histories[name].restart()
-        for history in self._histories.values():
-            history.part()
+        self._part()
         if self._blocks is not None:
             self._blocks.restart()
         self._readings.clear()
+
+    def _part(self) -> None:
+        """Some books begin anew: all are compared from the next instant on."""
+        for history in self._histories.values():
+            history.part()
 
     def standing(self, book: str) -> Standing | None:
         """The book as last taken; None where there is no such book, or no instant."""
