@@ -187,9 +187,11 @@ def describe(event: Mapping[str, Any]) -> Text:
 
 def _measured(data: Mapping[str, Any]) -> str:
     labels = ",".join(f"{name}={value}" for name, value in sorted((data.get("labels") or {}).items()))
-    value = data["value"] if data.get("value") is not None else data.get("status")
-    against = f"(limit {_SIGNS.get(str(data.get('comparator')), '')} {data.get('threshold')})"
-    return f"{data['metric']}{'{' + labels + '}' if labels else ''} = {value} {against}"
+    name = f"{data['metric']}{'{' + labels + '}' if labels else ''}"
+    limit = f"limit {_SIGNS.get(str(data.get('comparator')), '')} {data.get('threshold')}"
+    if data.get("value") is None:
+        return f"{name} without a value ({data.get('status')}; {limit})"
+    return f"{name} = {data['value']} ({limit})"
 
 
 def _parse(line: bytes) -> dict[str, Any] | None:

@@ -13,13 +13,15 @@ from monitor.engine.books.books import Window
 from monitor.engine.catalogue import BY_NAME
 from monitor.engine.deployment import DeploymentFold
 from monitor.engine.family import Labels
+from monitor.engine.measures.orders import FILTER, FILTERED, MINE
 from monitor.engine.readings import Value
 from monitor.policy.durations import format_duration
 from monitor.policy.events import rfc3339
 from monitor.stats.estimate import Status
 from monitor.trading.units import format_money
 
-MANY = ("feature", "reason")
+REASON = "reason"
+MANY = ("feature", REASON)
 """Labels with many values, of which the most remarkable are shown."""
 MANY_SHOWN = 3
 SHOWN_DIGITS = 5
@@ -30,12 +32,9 @@ def show(console: Console, name: str, fold: DeploymentFold, as_of_ns: int) -> No
     remarkable, and no series without data where others of its metric have some."""
     latches = ", ".join(f"{subject} {state}" for subject, state in fold.decider.latches.states.items())
     console.print(f"\n{name} as of {rfc3339(as_of_ns)}: {latches}", style="bold", highlight=False)
-    books = Table("book", "cash", "equity", "status", title="Books", title_justify="left")
-    for book in fold.books.books:
-        standing = fold.books.standing(book)
-        if standing is not None:
-            books.add_row(book, _money(standing.cash), _money(standing.equity), str(standing.status))
-    console.print(books)
+    console.print(_books(fold), markup=False)
+    for line in _lost(fold):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
     values = list(fold.values())
     windows = sorted({value.window for value in values}, key=lambda w: (isinstance(w, str), w))
     rows = [["metric", "n", *map(_heading, windows)]]
@@ -65,6 +64,10 @@ def _lines(family: str, values: Sequence[Value], windows: Sequence[Window]) -> I
         if any(v.estimate.status is not Status.INSUFFICIENT for v in each[1].values())
     ]
     of_many = next((label for label in BY_NAME[family].labels if label in MANY), None)
+    if of_many == REASON:
+        # Most reasons never occur: a zero is no news.
+        of = {labels: values for labels, values in shown if any(v.estimate.value for v in values.values())}
+        shown = list(of.items())
     if of_many is not None:
         smallest = family.endswith("_p_value")
         shown.sort(key=lambda each: _rank(each[1].values(), smallest=smallest))
@@ -75,6 +78,44 @@ def _lines(family: str, values: Sequence[Value], windows: Sequence[Window]) -> I
         yield [series(family, labels), f"{n:,}", *cells]
     if len(shown) < len(of):
         yield [f"  ... of {len(of)} {of_many}s" if of_many else f"  {len(of) - len(shown)} more without data"]
+
+
+def _books(fold: DeploymentFold) -> Table:
+    """A line a book: money only where it leaves nothing out, and what is missing where it does."""
+    columns = ("book", f"cash ({fold.books.currency})", "equity", "open positions", "status")
+    table = Table(*columns, title="Books", title_justify="left")
+    for book in fold.books.books:
+        standing = fold.books.standing(book)
+        if standing is None:
+            continue
+        symbols = {symbol for state in fold.books.tasks(book).values() for symbol in state.holdings}
+        amounts = (_money(standing.cash), _money(standing.equity)) if standing.readable else ("", "")
+        why = "; ".join(f"{cause} {', '.join(names)}" for cause, names in fold.books.blind(book).items())
+        status = f"{standing.status}{', as it was' if standing.stale else ''}{f': {why}' if why else ''}"
+        table.add_row(book, *amounts, str(len(symbols)), status)
+    return table
+
+
+def _lost(fold: DeploymentFold) -> Iterable[str]:
+    """What of the input did not come where it belongs, if anything."""
+    dead: list[str] = []
+    tardy: list[str] = []
+    for key, counts in fold.totals.items():
+        kind, _, stream = key.partition("/")
+        if kind == "rejected":
+            dead += [f"{stream} {counts[reason]:,} {reason}" for reason in counts.spec if counts[reason]]
+        elif kind == "fates":
+            dead += [f"{stream} {counts[fate]:,} {fate}" for fate in ("quarantined",) if counts[fate]]
+            tardy += [
+                f"{stream} {counts[fate]:,} {fate}" for fate in ("late", "late_applied") if counts[fate]
+            ]
+    if dead:
+        yield f"refused: {', '.join(sorted(dead))}"
+    if tardy:
+        yield f"behind their bound: {', '.join(sorted(tardy))}"
+    reports = fold.lasting(FILTER)
+    if reports is not None and (theirs := reports[FILTERED]):
+        yield f"filtered out: {theirs:,} of {theirs + reports[MINE]:,} execution reports"
 
 
 def _rank(values: Iterable[Value], *, smallest: bool) -> float:

@@ -183,6 +183,10 @@ class DeploymentFold:
         """Fates, rejections and answers of all rows so far, by the key of their statistic."""
         return self._evidence.totals
 
+    def lasting(self, key: str) -> Counts | None:
+        """Counters beyond changes of the configuration, by the key of their statistic; None without a row."""
+        return self._evidence.lasting(key)
+
     def fold(
         self,
         at: int,

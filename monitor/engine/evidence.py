@@ -195,7 +195,14 @@ class Evidence:
     def counted(self, key: str) -> Counts | None:
         """One of the `COUNTED` over all time, of closed panes and of what is open, as last said; None without
         a row."""
-        total = self._closed[key].copy() if key in self._closed else None
+        return self._with_open(key, self._closed)
+
+    def lasting(self, key: str) -> Counts | None:
+        """One of the `LASTING`, as `counted`, whatever the configuration was."""
+        return self._with_open(key, self._lasting)
+
+    def _with_open(self, key: str, closed: Mapping[str, Counts]) -> Counts | None:
+        total = closed[key].copy() if key in closed else None
         for opened in self._open.values():
             if key in opened.pane.statistics:
                 more: Counts = self._kinds[key].decode(opened.pane.statistics[key], self._grid.pane)
