@@ -175,7 +175,7 @@ def test_a_conflict_moves_no_book_and_enters_no_other_count():
         (250, bought("f1", "9"), Fate.DUPLICATE),
     ]
     apart = {"unreconciled_executions", "duplicate_events", "disorder"}
-    of_all_rows = {"schema_violations", "late_events"}
+    of_all_rows = {"schema_violations", "late_events", "refused_executions"}
     plain, found = (
         {(v.name, v.labels, v.window): v.estimate for v in told(HOUSE, rows_of(sent), END).values}
         for sent in (clean, with_conflicts)
