@@ -14,6 +14,7 @@ from rich.table import Table
 from monitor.cli.configuration import BAD_CONFIGURATION, examine_configuration, known_metrics, show_problems
 from monitor.daemon.group import Group
 from monitor.daemon.money_scope import money_problems, money_sentences
+from monitor.daemon.order_scope import order_sentences
 from monitor.daemon.paper_scope import paper_problems
 from monitor.daemon.references import unfit
 from monitor.daemon.sequence_scope import sequence_problems
@@ -245,6 +246,8 @@ def _summary(
         table.add_row(key, identity)
     table.add_row("windows", ", ".join(format_duration(w) for w in deployment.windows_ns))
     for about, sentence in sentences(settings, deployment, models["active"].manifest):
+        table.add_row(about, sentence)
+    for about, sentence in order_sentences(settings, deployment):
         table.add_row(about, sentence)
     for about, sentence in money_sentences(settings, deployment, now_ns):
         table.add_row(about, sentence)

@@ -49,6 +49,22 @@ def order_rules_of(settings: Settings, deployment: Deployment, active: Manifest)
     )
 
 
+def order_sentences(settings: Settings, deployment: Deployment) -> Iterator[tuple[str, str]]:
+    """Whose orders the real book is made of, what it holds at first, and what converts its money."""
+    wanted = (("account", deployment.filter.account), ("strategy", deployment.filter.strategy))
+    named = ", ".join(f"{name} {value}" for name, value in wanted if value is not None)
+    yield "orders", f"those of {named}; all others are left out" if named else "all of the topic"
+    if deployment.books.start_flat:
+        yield "positions", "flat at first (books.start_flat)"
+    else:
+        yield (
+            "positions",
+            "unknown until a position report states them, of each symbol with a mark or an order",
+        )
+    pairs = ", ".join(f"{pair} by {symbol}" for pair, symbol in sorted(settings.fx.items()))
+    yield "fx", pairs or "none: one currency alone"
+
+
 def built_in_rules(deployment: Deployment) -> Iterator[Rule]:
     """Rules beside those of the policy as written.
 

@@ -232,6 +232,29 @@ def test_equity_of_other_orders_is_begun_anew(house: Path, group: Group) -> None
         assert len(bonds) == 2
 
 
+def test_that_the_filter_once_let_a_report_through_outlives_all_but_another_filter(
+    house: Path, group: Group
+) -> None:
+    kept = bond(group, group.deployments[DEPLOYMENT], OWN, "lasting/filter")
+    for name, changes, same in (
+        ("wide", {"windows": ["2s", "6s", "9s"]}, True),
+        ("o", {"filter": {}}, False),
+    ):
+        other = changed(house, name, **changes)
+        assert (bond(other, other.deployments[DEPLOYMENT], OWN, "lasting/filter") == kept) is same
+    world = begun_again(after_the_kill(group), changed(house, "wide", windows=["2s", "6s", "9s"]))
+    world.settle()
+    owner = world.trace.owner_of(DEPLOYMENT)
+    reports = world.group.deployments[DEPLOYMENT].deployment_fold()
+    reports.restore(world.trace.kept(OWN, DEPLOYMENT, owner))
+    counted = reports.lasting("filter")
+    sent = sum(message.stream == "orders" for message in world.script)
+    assert counted is not None
+    # Beyond what the statistics hold, which were begun anew halfway.
+    assert counted["mine"] > 0.7 * sent
+    assert "orders-filtered-out" not in {event["data"]["rule"] for event in world.trace.published()}
+
+
 def test_marks_in_ticks_of_another_size_are_begun_anew(house: Path, group: Group) -> None:
     world = after_the_kill(group)
     document = configuration(house)
