@@ -157,15 +157,16 @@ class Ledger:
         filled: Economics | None = None
         contained = False
         if kind in _EXECUTED:
-            contained = ts_ns < standing.as_of_ns
-            if not contained:
-                standing.moved_ns = max(standing.moved_ns, ts_ns)
-            self.book.dirty.add(symbol)
-            if standing.name(report.account) and standing.of_account and not self._rules.start_flat:
-                standing.known = False
+            if ts_ns < standing.as_of_ns:
+                contained = True
+            elif ts_ns > standing.moved_ns:
+                standing.moved_ns = ts_ns
+            if report.account != standing.account and standing.name(report.account):
+                standing.known &= self._rules.start_flat or not standing.of_account
         try:
             if kind in _FILLS:
-                economics = self._economics(symbol, report)
+                units = self._units[symbol]
+                economics = _economics(units, report)
                 outcome = _APPLIED
                 filled = economics if note is None else counting(note, economics)
                 if contained and filled is not None:
@@ -177,7 +178,7 @@ class Ledger:
                         symbol,
                         filled.lots,
                         filled.paid,
-                        self._units[symbol].currency,
+                        units.currency,
                         filled.fee,
                         filled.fee_currency,
                     )
@@ -186,7 +187,7 @@ class Ledger:
                 outcome = self._undo(report, report, executions, eff_ns, contained=contained)
                 self.book.settle(symbol)
             elif kind == Kind.CORRECT:
-                economics = self._economics(symbol, report)
+                economics = _economics(self._units[symbol], report)
                 outcome = self._undo(report, report.undoes, executions, eff_ns, contained=contained)
                 counted = counting(note, economics)
                 if counted is not None:
@@ -205,6 +206,7 @@ class Ledger:
             outcome = Applied.CONTAINED
         elif outcome not in _COUNTED:
             standing.known = False
+        if filled is None:
             self.book.dirty.add(symbol)
         executions.add(key, eff_ns, kept)
         return outcome, filled
@@ -232,7 +234,7 @@ class Ledger:
         terms = SPENT
         if report.kind in _FILLS or report.kind == Kind.CORRECT:
             with suppress(ValueError):
-                terms = self._economics(report.symbol, report).encode()
+                terms = _economics(self._units[report.symbol], report).encode()
         return Applied.DUPLICATE if terms == came_with(note) else Applied.CONFLICT
 
     def _undo(
@@ -256,7 +258,7 @@ class Ledger:
         kept = standing(note)
         old, mark = kept, UNDONE
         if terms is not None and None not in (terms.side, terms.last_quantity, terms.last_price):
-            old, mark = self._economics(symbol, terms), b""
+            old, mark = _economics(self._units[symbol], terms), b""
             if terms.fee is None:
                 mark = fee_undone(old)
                 old = next((each for each in told(note) if each.alike(old)), old)
@@ -331,16 +333,6 @@ class Ledger:
         self.book.receive(report.symbol, amount, currency, transfer=transfer)
         return Applied.APPLIED
 
-    def _economics(self, symbol: str, terms: Execution) -> Economics:
-        units, quantity, price = self._units[symbol], terms.last_quantity, terms.last_price
-        side = _SIDES.get(terms.side or "")
-        if side is None or quantity is None or price is None:
-            raise ValueError(f"{symbol}: a fill needs side, last_quantity and last_price")
-        lots = side * units.lots(quantity)
-        paid = units.money(lots, price)
-        fee = money_of(terms.fee) if terms.fee is not None else 0
-        return Economics(lots, paid, fee, terms.fee_currency or units.currency)
-
     def _amend(self, symbol: str, terms: Economics, sign: int, *, contained: bool) -> None:
         """Take back a trade or put one in its place; of one that a stated position contains, the fee."""
         part = 0 if contained else sign
@@ -412,6 +404,16 @@ class Ledger:
         if standing.worth:
             currency = self._units[symbol].currency
             self.stated[currency] = self.stated.get(currency, 0) + standing.worth
+
+
+def _economics(units: InstrumentUnits, terms: Execution) -> Economics:
+    quantity, price, fee = terms.last_quantity, terms.last_price, terms.fee
+    side = _SIDES.get(terms.side or "")
+    if side is None or quantity is None or price is None:
+        raise ValueError(f"{units.symbol}: a fill needs side, last_quantity and last_price")
+    lots = side * units.lots(quantity)
+    charge = 0 if fee is None else money_of(fee)
+    return Economics(lots, units.money(lots, price), charge, terms.fee_currency or units.currency)
 
 
 def _given(value: Decimal | None, name: str) -> Decimal:

@@ -223,11 +223,10 @@ class Lifecycle:
         """Forget what ended before the horizon. Nothing is looked for among ended orders before this."""
         until = eff_ns - self._horizon
         while symbol.ended:
-            key = next(iter(symbol.ended))
-            order = symbol.ended[key]
+            order = next(iter(symbol.ended.values()))
             if order.ended_ns >= until:
                 return
-            self._forget(symbol, key, order)
+            self._forget(symbol, (order.account, order.order_id), order)
 
     def _forget(self, symbol: _Symbol, key: _Key, order: Order) -> None:
         del (symbol.open if order.place == NEVER else symbol.ended)[key]

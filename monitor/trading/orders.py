@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass, field
 from decimal import Context, Decimal
 from enum import IntEnum
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -87,7 +87,7 @@ class Order(msgspec.Struct, array_like=True, gc=False):
     mid: float = math.nan
 
 
-class Ended(NamedTuple):
+class Ended(msgspec.Struct, frozen=True, gc=False):
     """An order that ended, other than by a reject: `sign` 1; or -1, taking back what was said of it before.
 
     `order_type`: its place among the names; quantities in units; `whole`: nothing of it is left unfilled.
@@ -220,6 +220,6 @@ def tell(before: Ended | None, after: Ended | None, changes: Changes) -> None:
     if before == after:
         return
     if before is not None:
-        changes.ended.append(before._replace(sign=-1))
+        changes.ended.append(msgspec.structs.replace(before, sign=-1))
     if after is not None:
         changes.ended.append(after)

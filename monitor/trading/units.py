@@ -161,7 +161,9 @@ class InstrumentUnits:
         """What `lots` (signed) cost at `price`, in money units: exact for any price on the tick or half-tick
         grid; rounded half even, once for the whole quantity, where a finer price needs more than 1e-18."""
         numerator, denominator = ratio(price)
-        return divide_half_even(lots * numerator * self.per_price[0], denominator * self.per_price[1])
+        whole, parts = lots * numerator * self.per_price[0], denominator * self.per_price[1]
+        money, rest = divmod(whole, parts)
+        return money if not rest else divide_half_even(whole, parts)
 
     def half_ticks(self, price: Decimal) -> int:
         """A price in half-ticks, rounded half even."""

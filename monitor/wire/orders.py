@@ -24,7 +24,7 @@ from monitor.wire.gate import (
     too_deep,
     typed,
 )
-from monitor.wire.keys import combine, hash64_many
+from monitor.wire.keys import combine, hash64, hash64_many
 from monitor.wire.messages import REQUIRED_BY_KIND, ExecutionReport
 from monitor.wire.symbols import SymbolTable
 from monitor.wire.table import Table
@@ -129,8 +129,8 @@ class OrderDecoder:
         columns = gate.columns(records, np.array(ts, np.int64), np.array(codes, np.int32), rejected)
         keys = combine(self._hashed(accounts), columns["symbol_key"], hash64_many(exec_ids))
         keys[list(rejected)] = 0
-        said = np.full(len(reports), None, object)
-        said[:] = reports
+        # Assigned, each would be asked first whether it is a sequence.
+        said = np.fromiter(reports, object, len(reports))
         claim = np.full(len(reports), None, object)
         for row, names in claims.items():
             claim[row] = names
@@ -138,9 +138,8 @@ class OrderDecoder:
 
     def _hashed(self, accounts: list[str]) -> NDArray[np.uint64]:
         """(n,) hashes of n accounts, of which there are few."""
-        names = {name: place for place, name in enumerate(dict.fromkeys(accounts))}
-        hashes = hash64_many(list(names))
-        return hashes[[names[name] for name in accounts]]
+        hashes = {name: hash64(name.encode()) for name in set(accounts)}
+        return np.fromiter(map(hashes.__getitem__, accounts), np.uint64, len(accounts))
 
     def _claim(self, record: Record) -> Claim | None:
         try:

@@ -8,10 +8,11 @@ from fractions import Fraction
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import astuple
 from trading.order_streams import MS, START, Row, known, report, stream
 
 from monitor.trading.lifecycle import Lifecycle, LifecycleRules
-from monitor.trading.orders import Changes, Order
+from monitor.trading.orders import Changes, Ended, Order
 
 TYPES = ("market", "limit")
 RULES = LifecycleRules(order_types=TYPES)
@@ -29,7 +30,7 @@ def folded(*reports, rules=RULES) -> Changes:
 def standing(changes: Changes) -> list[tuple[int, float, float, bool]]:
     """Ended orders that have not been taken back: type, ordered, filled, whether whole."""
     rows = Counter()
-    for sign, *row in changes.ended:
+    for sign, *row in map(astuple, changes.ended):
         rows[tuple(row)] += sign
     assert all(count >= 0 for count in rows.values()), "nothing is taken back that was not said"
     return sorted(rows.elements())
@@ -102,11 +103,11 @@ def test_a_fill_after_a_cancel_takes_the_place_of_what_was_said():
         report("bust", 4 * MS, last_quantity=1, last_price=9),
     )
     assert changes.ended == [
-        (1, 1, 4.0, 1.0, False),
-        (-1, 1, 4.0, 1.0, False),
-        (1, 1, 4.0, 4.0, True),
-        (-1, 1, 4.0, 4.0, True),
-        (1, 1, 4.0, 3.0, False),
+        Ended(1, 1, 4.0, 1.0, False),
+        Ended(-1, 1, 4.0, 1.0, False),
+        Ended(1, 1, 4.0, 4.0, True),
+        Ended(-1, 1, 4.0, 4.0, True),
+        Ended(1, 1, 4.0, 3.0, False),
     ]
     assert changes.fills == [3 * MS]
 
@@ -129,7 +130,7 @@ def test_partial_fills_that_leave_nothing_end_an_order():
         report("partial_fill", 2 * MS, last_quantity="0.2", last_price=9),
         report("cancel", 3 * MS),
     )
-    assert changes.ended == [(1, 2, 0.3, 0.3, True)]
+    assert changes.ended == [Ended(1, 2, 0.3, 0.3, True)]
     assert changes.fills == [2 * MS]
 
 

@@ -155,14 +155,14 @@ class OrderFlow:
             if times:
                 derived[name] = Table({"latency": np.array(times, np.int64)})
         if changes.ended:
-            sign, order_type, ordered, filled, whole = zip(*changes.ended, strict=True)
+            ended = changes.ended
             derived[ENDED_ORDERS] = Table(
                 {
-                    "sign": np.array(sign, np.int8),
-                    "order_type": np.array(order_type, np.int8),
-                    "ordered": np.array(ordered, np.float64),
-                    "filled": np.array(filled, np.float64),
-                    "whole": np.array(whole, np.bool_),
+                    "sign": np.array([each.sign for each in ended], np.int8),
+                    "order_type": np.array([each.order_type for each in ended], np.int8),
+                    "ordered": np.array([each.ordered for each in ended], np.float64),
+                    "filled": np.array([each.filled for each in ended], np.float64),
+                    "whole": np.array([each.whole for each in ended], np.bool_),
                 }
             )
         return derived
