@@ -58,6 +58,10 @@ class DeskHabits:
     halted_s: float = float("inf")
     """Seconds into the stream from which the desk places no order any more."""
 
+    def lots(self, listing: Listing) -> int:
+        """What it holds of a symbol when it is not flat."""
+        return int(self.notional / listing.open / listing.lot)
+
 
 @dataclass(slots=True)
 class _Working:
@@ -128,7 +132,7 @@ class Desk:
         self._schema_crc32 = feature_schema_crc32(feature_schema(feature_names))
         self._models = models
         self._shifts = sorted(shifts)
-        self._lines = [_Line(x, int(self._habits.notional / x.open / x.lot)) for x in listings]
+        self._lines = [_Line(x, self._habits.lots(x)) for x in listings]
         self._actions: list[_Action] = []
         self._outbox: list[tuple[int, int, Message]] = []
         self._sequence = 0

@@ -207,12 +207,14 @@ def story_config(
         f'  {x.symbol}: {{tick_size: "{x.tick:f}", lot_size: "{x.lot:f}", currency: {x.currency}}}'
         for x in LISTINGS
     )
+    quantities = ", ".join(f'{x.symbol}: "{DeskHabits().lots(x) * x.lot:f}"' for x in LISTINGS)
     promoted = datetime.fromtimestamp((start_ns - 10 * _MINUTE_NS) // 10**9, UTC)
     return _CONFIG.format(
         kind=kind,
         client=f', client: {{bootstrap_servers: "{bootstrap_servers}"}}' if bootstrap_servers else "",
         run=run,
         instruments=instruments,
+        quantities=quantities,
         models=models,
         promoted=promoted.strftime("%Y-%m-%dT%H:%M:%SZ"),
         port=port,
@@ -244,7 +246,9 @@ deployments:
       promoted_at: {promoted}
     reference: reference.json
     books: {{start_flat: true, mark_staleness: 5s, mark_band_bps: 50, max_spread_bps: 20, exec_horizon: 1d}}
-    paper: {{target: sign, threshold: 0, quantity: "1", holding: 1s, latency: 50ms, fee_bps: "0.2"}}
+    paper:
+      {{target: sign, threshold: 0.00008, holding: 1500ms, latency: 5ms, fee_bps: "0.2",
+       quantity: {{{quantities}}}}}
     windows: [1m, 5m]
     grids: {{evaluation_interval: 1s, tick: 100ms, task_deadline: 30s}}
     policy:
