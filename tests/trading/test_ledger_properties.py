@@ -245,7 +245,7 @@ def test_a_hundred_thousand_random_reports_equal_fractions(measured: dict[str, A
     figures: Counter[str] = Counter()
     while figures["reports"] < 100_000:
         stream = Venue(rng, random_instruments(rng, rng.randint(1, 5)), 20 * MS).stream(5_000)
-        reports = arriving(rng, with_statements(rng, stream, 50))
+        reports = arriving(rng, with_statements(rng, stream, 200))
         reports = repeated(rng, reports, 0.05)
         figures.update(follow(stream.instruments, reports, rng))
     assert min(figures[name] for name in figures if name != "near") > 200
