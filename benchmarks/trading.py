@@ -10,14 +10,16 @@ the ledger, followed in the life of its order; of orders with a `new`, an `ack` 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from decode import Event, columns, feature_events, only_decode, seconds
+from decode import REPEATS, Event, columns, feature_events, only_decode
+from numpy.typing import NDArray
 
 from monitor.trading.books import BookRules, BookSet
 from monitor.trading.ledger import LedgerRules
@@ -32,7 +34,7 @@ from monitor.wire.messages import ExecutionReport
 from monitor.wire.orders import OrderDecoder
 from monitor.wire.symbols import SymbolTable
 
-ROWS, SLICE, SYMBOLS = 40_960, 512, 20
+ROWS, SLICE, SYMBOLS, INSTANTS = 40_960, 512, 20, 100
 START, STEP_NS = 1_700_000_000_000_000_000, 2_000_000
 ROLES = ("active", "shadow")
 LIFE = ("new", "ack", "partial_fill", "fill")
@@ -124,27 +126,26 @@ BROKERS: tuple[tuple[str, int, float, PaperRules, Target], ...] = (
 )
 
 
+def rounds(works: Mapping[str, Callable[[], Any]]) -> dict[str, NDArray[np.float64]]:
+    """CPU time of each, us a row, in every one of some rounds: what disturbs one work disturbs its neighbours
+    too, so that ratios within a round hold on a busy machine."""
+    times: dict[str, list[float]] = {name: [] for name in works}
+    for _ in range(REPEATS):
+        for name, work in works.items():
+            start = time.process_time()
+            work()
+            times[name].append((time.process_time() - start) / ROWS * 1e6)
+    return {name: np.array(each) for name, each in times.items()}
+
+
 def main() -> None:
-    """Measure and print."""
-    decode = seconds(only_decode(feature_events(), Event)) / ROWS
-    print(f"typed decode of a feature event                        {decode * 1e6:6.2f} us   1.00")
-
-    def tell(name: str, cost: float, limit: float | None = None) -> None:
-        bound = f"   at most {limit}" if limit is not None else ""
-        print(f"{name:54} {cost * 1e6:6.2f} us {cost / decode:6.2f}{bound}")
-
-    for name, symbols, share, paper, target in BROKERS:
-        rows = market(symbols, share)
-        alone = seconds(partial(books_of, rows, (), paper, target)) / ROWS
-        both = seconds(partial(books_of, rows, ROLES, paper, target)) / ROWS
-        often = ROWS * len(ROLES) / books_of(rows, ROLES, paper, target)
-        tell(f"marks, a row ({name})", alone)
-        tell(f"two paper books, a row (1 in {often:.0f} trades)", both - alone, 0.8)
-
+    """Measure and print medians over the rounds."""
     records = execution_reports()
     bodies, typed = [each.value or b"" for each in records], msgspec.json.Decoder(ExecutionReport).decode
     rules = BookRules(LedgerRules(start_flat=True), MarkRules(), PLAIN)
+    decoder = OrderDecoder(SymbolTable(None), 0, 1)
 
+    # Numbers as they come from a message: what they cost to hash and to convert is not yet paid.
     def fold() -> BookSet:
         books = BookSet(instruments(SYMBOLS), ROLES, rules)
         for place, body in enumerate(bodies):
@@ -159,20 +160,39 @@ def main() -> None:
                 each = typed(body)
                 lifecycle.apply(each, each.ts_ns, each.ts_ns, changes)
 
-    decoder = OrderDecoder(SymbolTable(None), 0, 1)
-    # Numbers as they come from a message: what they cost to hash and to convert is not yet paid.
-    read = seconds(only_decode(records, ExecutionReport)) / ROWS
-    tell("typed decode of an execution report", read)
-    costs = {
-        "decoded to columns": seconds(columns(records, SLICE, decoder.decode)) / ROWS,
-        "ledger": seconds(fold) / ROWS - read,
-        "life of its order": seconds(follow) / ROWS - read,
-    }
-    for name, cost in costs.items():
-        tell(f"execution report, {name}", cost)
-    tell("execution report, all three", sum(costs.values()), 6.5)
     books = fold()
-    tell("all books at one instant", seconds(lambda: books.at(START)))
+    works: dict[str, Callable[[], Any]] = {
+        "typed": only_decode(feature_events(), Event),
+        "read": only_decode(records, ExecutionReport),
+        "columns": columns(records, SLICE, decoder.decode),
+        "ledger": fold,
+        "life": follow,
+        "instant": lambda: [books.at(START) for _ in range(INSTANTS)],
+    }
+    for name, symbols, share, paper, target in BROKERS:
+        rows = market(symbols, share)
+        works[f"marks, {name}"] = partial(books_of, rows, (), paper, target)
+        works[f"books, {name}"] = partial(books_of, rows, ROLES, paper, target)
+    took = rounds(works)
+    decode = took["typed"]
+
+    def tell(name: str, cost: NDArray[np.float64], limit: float | None = None) -> None:
+        bound = f"   at most {limit}" if limit is not None else ""
+        print(f"{name:54} {np.median(cost):6.2f} us {np.median(cost / decode):6.2f}{bound}")
+
+    tell("typed decode of a feature event", decode)
+    for name, symbols, share, paper, target in BROKERS:
+        often = ROWS * len(ROLES) / books_of(market(symbols, share), ROLES, paper, target)
+        alone, both = took[f"marks, {name}"], took[f"books, {name}"]
+        tell(f"marks, a row ({name})", alone)
+        tell(f"two paper books, a row (1 in {often:.0f} trades)", both - alone, 0.8)
+    ledger, life = took["ledger"] - took["read"], took["life"] - took["read"]
+    tell("execution report, typed decode", took["read"])
+    tell("execution report, decoded to columns", took["columns"])
+    tell("execution report, ledger", ledger)
+    tell("execution report, life of its order", life)
+    tell("execution report, columns, ledger and life", took["columns"] + ledger + life, 6.5)
+    tell("all books at one instant", took["instant"] * ROWS / INSTANTS)
 
 
 if __name__ == "__main__":

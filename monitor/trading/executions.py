@@ -116,17 +116,20 @@ class Executions:
     among the `limit` newest. Effective times never fall.
     """
 
-    __slots__ = ("_chunks", "_count", "_dirty", "_gone", "_horizon", "_limit", "_newest", "_oldest")
+    __slots__ = ("_chunks", "_count", "_gone", "_horizon", "_limit", "_newest", "_oldest", "_stored", "_tail")
 
     def __init__(self, horizon_ns: int, limit: int) -> None:
         self._horizon = horizon_ns
         self._limit = limit
         self._newest: dict[int, int] = {}
-        self._chunks: dict[int, list[_Entry]] = {}
+        self._tail: list[_Entry] = []
+        self._chunks = {0: self._tail}
+        """By number; entries are only ever appended, to the newest."""
         self._count = 0
+        self._stored = 0
+        """Entries that `records` gave."""
         self._oldest = 0
         """Number of the oldest chunk that is kept."""
-        self._dirty: set[int] = set()
         self._gone: set[int] = set()
 
     def __len__(self) -> int:
@@ -144,26 +147,24 @@ class Executions:
     def add(self, key: int, eff_ns: int, note: bytes) -> None:
         """Remember a key, in place of what was remembered of it."""
         count = self._count
-        number = count // CHUNK
-        chunk = self._chunks.get(number)
-        if chunk is None:
-            chunk = self._chunks[number] = []
+        if len(self._tail) == CHUNK:
+            self._tail = self._chunks[count // CHUNK] = []
             self._forget(eff_ns)
-        chunk.append(_Entry(key, eff_ns, note))
+        self._tail.append(_Entry(key, eff_ns, note))
         self._newest[key] = count
         self._count = count + 1
-        self._dirty.add(number)
 
     def records(self, *, dirty_only: bool) -> Iterator[tuple[int, bytes | None]]:
         """(chunk number, stored chunk), None for a chunk that is to be deleted."""
         for number in sorted(self._gone):
             yield number, None
-        for number in sorted(self._dirty if dirty_only else self._chunks):
+        first = max(self._oldest, self._stored // CHUNK) if dirty_only else self._oldest
+        for number in range(first, -(-self._count // CHUNK)):
             yield number, msgspec.msgpack.encode(self._chunks[number])
 
     def mark_clean(self) -> None:
         """What `records` gave is stored."""
-        self._dirty.clear()
+        self._stored = self._count
         self._gone.clear()
 
     def restore(self, number: int, raw: bytes) -> None:
@@ -176,12 +177,13 @@ class Executions:
             entries = msgspec.msgpack.decode(raw, type=list[_Entry])
         except msgspec.MsgspecError as error:
             raise StateError(f"chunk {number} of execution ids cannot be read: {error}") from error
-        if not self._chunks:
+        if not self._count:
+            self._chunks.clear()
             self._oldest = number
-        self._chunks[number] = entries
+        self._tail = self._chunks[number] = entries
         for place, entry in enumerate(entries):
             self._newest[entry.key] = number * CHUNK + place
-        self._count = number * CHUNK + len(entries)
+        self._count = self._stored = number * CHUNK + len(entries)
 
     def _forget(self, eff_ns: int) -> None:
         """Drop full chunks of which nothing is known any more, oldest first."""
@@ -195,5 +197,4 @@ class Executions:
                     del self._newest[entry.key]
             del self._chunks[number]
             self._oldest += 1
-            self._dirty.discard(number)
             self._gone.add(number)

@@ -6,11 +6,15 @@ neither reports nor quotes.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 
 import msgspec
 
 VERSION = 3
+
+Amounts = defaultdict[str, int]
+"""Money by currency, 0 where there is none."""
 
 Trips = tuple[int, int, int]
 """Round trips that ended, those won, those lost; the rest came out at exactly zero."""
@@ -53,10 +57,10 @@ class Position:
         self.quantity = 0
         self.cost = 0
         self.realised = 0
-        self.cash: dict[str, int] = {}
-        self.fees: dict[str, int] = {}
-        self.transfers: dict[str, int] = {}
-        self.traded: dict[str, int] = {}
+        self.cash: Amounts = defaultdict(int)
+        self.fees: Amounts = defaultdict(int)
+        self.transfers: Amounts = defaultdict(int)
+        self.traded: Amounts = defaultdict(int)
         self.trip = 0
         self.trips: Trips = (0, 0, 0)
 
@@ -138,10 +142,10 @@ class Position:
         position = cls()
         position.quantity, position.cost = int(line.quantity), int(line.cost)
         position.realised = int(line.realised)
-        position.cash = {k: int(v) for k, v in line.cash.items()}
-        position.fees = {k: int(v) for k, v in line.fees.items()}
-        position.transfers = {k: int(v) for k, v in line.transfers.items()}
-        position.traded = {k: int(v) for k, v in line.traded.items()}
+        position.cash.update({k: int(v) for k, v in line.cash.items()})
+        position.fees.update({k: int(v) for k, v in line.fees.items()})
+        position.transfers.update({k: int(v) for k, v in line.transfers.items()})
+        position.traded.update({k: int(v) for k, v in line.traded.items()})
         position.trip, position.trips = int(line.trip), line.trips
         return position
 
@@ -151,10 +155,10 @@ class Book:
 
     def __init__(self) -> None:
         self.lines: dict[str, Position] = {}
-        self.cash: dict[str, int] = {}
-        self.fees: dict[str, int] = {}
-        self.transfers: dict[str, int] = {}
-        self.traded: dict[str, int] = {}
+        self.cash: Amounts = defaultdict(int)
+        self.fees: Amounts = defaultdict(int)
+        self.transfers: Amounts = defaultdict(int)
+        self.traded: Amounts = defaultdict(int)
         self.trips: Trips = (0, 0, 0)
         self.open: set[str] = set()
         self.dirty: set[str] = set()
@@ -200,8 +204,8 @@ class Book:
         """Cash that is no trade: funding, dividends; capital where `transfer`."""
         line = self.line(symbol)
         if transfer:
-            _add(line.transfers, currency, amount)
-            _add(self.transfers, currency, amount)
+            line.transfers[currency] += amount
+            self.transfers[currency] += amount
         self._receive(line, amount, currency)
         self.dirty.add(symbol)
 
@@ -224,7 +228,7 @@ class Book:
                 (self.traded, line.traded),
             ):
                 for currency, amount in part.items():
-                    _add(totals, currency, amount)
+                    totals[currency] += amount
             self._tally(line.trips, (0, 0, 0))
 
     def _exchange(
@@ -237,18 +241,17 @@ class Book:
         fee: int,
         fee_currency: str,
     ) -> None:
-        """Each fill comes through here, so totals are written out."""
         if fee:
-            line.fees[fee_currency] = line.fees.get(fee_currency, 0) + fee
-            self.fees[fee_currency] = self.fees.get(fee_currency, 0) + fee
+            line.fees[fee_currency] += fee
+            self.fees[fee_currency] += fee
             if fee_currency == currency:
                 paid += fee
             else:
                 self._receive(line, -fee, fee_currency)
-        line.cash[currency] = line.cash.get(currency, 0) - paid
-        self.cash[currency] = self.cash.get(currency, 0) - paid
-        line.traded[currency] = line.traded.get(currency, 0) + traded
-        self.traded[currency] = self.traded.get(currency, 0) + traded
+        line.cash[currency] -= paid
+        self.cash[currency] -= paid
+        line.traded[currency] += traded
+        self.traded[currency] += traded
         self._moved(symbol, line)
 
     def _tally(self, now: Trips, before: Trips) -> None:
@@ -256,8 +259,8 @@ class Book:
         self.trips = (ended + now[0] - before[0], won + now[1] - before[1], lost + now[2] - before[2])
 
     def _receive(self, line: Position, amount: int, currency: str) -> None:
-        _add(line.cash, currency, amount)
-        _add(self.cash, currency, amount)
+        line.cash[currency] += amount
+        self.cash[currency] += amount
 
     def _moved(self, symbol: str, line: Position) -> None:
         self.dirty.add(symbol)
@@ -265,7 +268,3 @@ class Book:
             self.open.add(symbol)
         else:
             self.open.discard(symbol)
-
-
-def _add(totals: dict[str, int], currency: str, amount: int) -> None:
-    totals[currency] = totals.get(currency, 0) + amount

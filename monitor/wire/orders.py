@@ -94,7 +94,7 @@ class OrderDecoder:
         exec_ids: list[str] = []
         rejected: dict[int, Rejection] = {}
         claims: dict[int, Claim | None] = {}
-        gate, decode, lot_size = self._gate, self._typed.decode, self._symbols.lot_size
+        gate, decode, lots = self._gate, self._typed.decode, self._symbols.lot_sizes
         homes, plain, keyed, by_record_clock = gate.homes, gate.plain, gate.keyed, gate.by_record_clock
         report: ExecutionReport | None
         for record in records:
@@ -112,7 +112,7 @@ class OrderDecoder:
                     symbol, code = homes[key if keyed else report.symbol]
                     if symbol != report.symbol or not 0 < moment <= MAX_TS_NS:
                         raise Unusual
-                    if not _plain(report, lot_size(code)):
+                    if not _plain(report, lots[code]):
                         raise Unusual
                 except UNUSUAL:
                     report, moment, code = self._judge(record)
@@ -156,7 +156,7 @@ class OrderDecoder:
         report = typed(self._typed, self._gate.open(record))
         code = self._gate.place(report.symbol, record.key)
         moment = self._gate.time(report.ts_ns, record.timestamp_ns)
-        check(report, self._symbols.lot_size(code))
+        check(report, self._symbols.lot_sizes[code])
         return report, moment, code
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 
 import numpy as np
@@ -43,9 +43,10 @@ class SymbolTable:
         code = self._codes.get(name, -1)
         return self._add(name, DEFAULT_STEP) if code < 0 and self._open else code
 
-    def lot_size(self, code: int) -> Decimal:
-        """Smallest quantity step of the symbol at `code`."""
-        return self._lots[code]
+    @property
+    def lot_sizes(self) -> Sequence[Decimal]:
+        """Smallest quantity step of each symbol, by index; it grows with the table."""
+        return self._lots
 
     @property
     def keys(self) -> NDArray[np.uint64]:

@@ -20,7 +20,7 @@ def test_configured_symbols_are_sorted_and_closed() -> None:
     assert table.names == ["ADA", "BTC", "ETH"]
     assert [table.index(name) for name in ("ETH", "DOGE", "ADA")] == [2, -1, 0]
     assert table.names == ["ADA", "BTC", "ETH"]
-    assert table.lot_size(1) == Decimal("0.5")
+    assert table.lot_sizes[1] == Decimal("0.5")
 
 
 def test_an_open_table_grows_in_order_of_appearance() -> None:
@@ -29,7 +29,7 @@ def test_an_open_table_grows_in_order_of_appearance() -> None:
     assert [table.index(name) for name in names] == list(range(100))
     assert table.index("S7") == 7
     assert table.keys.tolist() == [hash64(name.encode()) for name in names]
-    assert table.lot_size(99) == Decimal("1e-8")
+    assert table.lot_sizes[99] == Decimal("1e-8")
 
 
 def test_no_symbol_has_key_zero() -> None:
