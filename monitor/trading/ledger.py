@@ -74,8 +74,9 @@ class Applied(IntEnum):
     """An execution, bust or correction from before the last `position` report, which holds it already: of it
     the fee counts alone."""
     OUTDATED = 9
-    """A `position` report from before an execution, or another such report, that came before it: it says
-    nothing about what is held now."""
+    """A `position` report of a known position, from before an execution or another such report that came
+    before it: it says nothing about what is held now. Of an unknown one it is the best there is, and
+    counts."""
     SEVERAL_ACCOUNTS = 10
     """A `position` report of one account, of a symbol that others trade too: it states a part of the
     position, which is unknown from then on. `filter.account` tells accounts apart."""
@@ -293,9 +294,10 @@ class Ledger:
         standing.name(report.account)
         if standing.several and report.account is not None:
             return Applied.SEVERAL_ACCOUNTS
-        if ts_ns < max(standing.moved_ns, standing.as_of_ns):
+        if standing.known and ts_ns < max(standing.moved_ns, standing.as_of_ns):
             return Applied.OUTDATED
-        standing.as_of_ns, standing.of_account = ts_ns, report.account is not None
+        standing.as_of_ns = max(standing.as_of_ns, ts_ns)
+        standing.of_account = report.account is not None
         self.book.dirty.add(symbol)
         if standing.known and lots == self.book.quantity(symbol):
             return Applied.APPLIED

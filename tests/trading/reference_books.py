@@ -243,11 +243,11 @@ class ReferenceLedger:
         """A stated position: its cost takes the place of the old one, cash + cost stays what it was."""
         assert report.quantity is not None
         assert report.price is not None
-        if report.ts_ns < max(self.moved[report.symbol], self.as_of[report.symbol]):
+        known = self.start_flat or report.symbol in self.stated
+        if known and report.ts_ns < max(self.moved[report.symbol], self.as_of[report.symbol]):
             self.counted["outdated"] += 1
             return
-        self.as_of[report.symbol] = report.ts_ns
-        known = self.start_flat or report.symbol in self.stated
+        self.as_of[report.symbol] = max(self.as_of[report.symbol], report.ts_ns)
         self.stated.add(report.symbol)
         quantity = Fraction(report.quantity)
         if known and quantity == line.quantity:

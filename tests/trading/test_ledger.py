@@ -321,6 +321,10 @@ def test_a_position_stated_as_of_before_what_is_booked_says_nothing() -> None:
         assert ledger.apply(said, START + at, START + 9, key_of(said))[0] is found
     assert ledger.book.quantity("ES") == 1
     assert ledger.known_position("ES")
+    unknown = Ledger(INSTRUMENTS, LedgerRules(), "active,real")
+    outcome(unknown, fill("a", "4", "4000"), START + 5)
+    assert unknown.apply(said, START + 4, START + 9, key_of(said))[0] is Applied.APPLIED
+    assert unknown.known_position("ES")
 
 
 @pytest.mark.parametrize("start_flat", [False, True])

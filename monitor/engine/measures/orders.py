@@ -260,9 +260,10 @@ def reconciliation_breaks(scope: Scope) -> Series:
     each with these and what was `booked` and `reported`, as decimal text in units. Also in `extra`, where
     there are any: `contained`, executions that came after a `position` report of a later time, which holds
     them: their fees alone count; `outdated`, such reports from before an execution that came before them,
-    which say nothing of what is held now; `several_accounts`, such reports of one account where others trade
-    the symbol too: its position is unknown from then on. Unknown where there is none, while the window
-    reaches back to before a changed configuration began the statistics anew (`extra.begun_anew`).
+    which say nothing of what is held now (where the position was unknown, they count); `several_accounts`,
+    such reports of one account where others trade the symbol too: its position is unknown from then on.
+    Unknown where there is none, while the window reaches back to before a changed configuration began the
+    statistics anew (`extra.begun_anew`).
     """
 
     def value(view: WindowView) -> Estimate:
