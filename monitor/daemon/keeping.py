@@ -49,8 +49,7 @@ def symbol_of(key: str) -> str:
 
 def whose(wanted: FilterSettings) -> str:
     """Whose execution reports a book is made of: empty where every report is the deployment's."""
-    named = (("account", wanted.account), ("strategy", wanted.strategy))
-    return "".join(f", {name} {value}" for name, value in named if value is not None)
+    return "".join(f", {name}" for name in wanted.named)
 
 
 def _units(instrument: Instrument, key: str) -> str:

@@ -51,8 +51,7 @@ def order_rules_of(settings: Settings, deployment: Deployment, active: Manifest)
 
 def order_sentences(settings: Settings, deployment: Deployment) -> Iterator[tuple[str, str]]:
     """Whose orders the real book is made of, what it holds at first, and what converts its money."""
-    wanted = (("account", deployment.filter.account), ("strategy", deployment.filter.strategy))
-    named = ", ".join(f"{name} {value}" for name, value in wanted if value is not None)
+    named = ", ".join(deployment.filter.named)
     yield "orders", f"those of {named}; all others are left out" if named else "all of the topic"
     if deployment.books.start_flat:
         yield "positions", "flat at first (books.start_flat)"
@@ -75,7 +74,7 @@ def built_in_rules(deployment: Deployment) -> Iterator[Rule]:
     if deployment.orders.alert_on_breaks:
         yield _alert(RECONCILIATION_BREAK, "reconciliation_breaks", shortest, Severity.CRITICAL)
     yield _alert(EXECUTION_REFUSED, "refused_executions", shortest, Severity.CRITICAL)
-    if deployment.filter.account is not None or deployment.filter.strategy is not None:
+    if deployment.filter.named:
         yield _alert(ORDERS_FILTERED_OUT, "filtered_out", shortest, Severity.WARNING, for_ns=shortest)
 
 

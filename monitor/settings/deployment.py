@@ -68,6 +68,12 @@ class FilterSettings(Section):
     strategy: Name | None = None
     account: Name | None = None
 
+    @property
+    def named(self) -> tuple[str, ...]:
+        """What it asks for, in words; none where every order matches."""
+        wanted = (("account", self.account), ("strategy", self.strategy))
+        return tuple(f"{name} {value}" for name, value in wanted if value is not None)
+
 
 class ModelSettings(Section):
     """Artifact directories by role."""

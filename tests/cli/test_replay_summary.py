@@ -2,48 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
-import numpy as np
-import yaml
 from command_cases import call
-from models.model_builders import linear, write_artifact
+from daemon_replay.small_desk import DEAD_LETTERS_PASS, FILL, START, S, features, write_desk
 
 from monitor.cli.replay import replay
 
-S = 10**9
-START = 1_767_607_200 * S
-FILL = {"kind": "fill", "side": "buy", "last_quantity": "1", "last_price": "100", "quantity": "1"}
-
 
 def printed(directory: Path, *reports: dict[str, object], **deployment: object) -> str:
-    write_artifact(directory, linear(np.ones(1)), ("x",), name="m", horizon_ns=S)
-    features = [
-        {"event_id": f"x{n}", "ts_ns": START + n * S, "symbol": "AAA", "features": {"x": 1.0}, "bid": 99}
-        for n in range(40)
-    ]
     rows = [
         {"symbol": "AAA", "order_id": "o", "exec_id": f"e{n}", "strategy": "demo", **FILL} | report
         for n, report in enumerate(reports)
     ]
-    for name, lines in (("features", features), ("orders", rows)):
-        (directory / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    config = {
-        "version": 1,
-        "transport": {"kind": "files"},
-        "dead_letters": {"max_share": 1, "max_run": 1000},
-        "instruments": {"AAA": {"tick_size": "0.1", "lot_size": "1"}},
-        "deployments": {
-            "d": {
-                "models": {"active": "artifact", "shadows": {"shadow": "artifact"}},
-                "windows": ["1m"],
-                "policy": {"name": "p", "rules": []},
-                **deployment,
-            }
-        },
-    }
-    (directory / "config.yaml").write_text(yaml.safe_dump(config))
+    settings = {"windows": ["1m"], "policy": {"name": "p", "rules": []}, **deployment}
+    write_desk(directory, features(40, S), rows, settings, dead_letters=DEAD_LETTERS_PASS)
     files = [part for name in ("features", "orders") for part in (f"--{name}", directory / f"{name}.jsonl")]
     result = call(replay, "--config", directory / "config.yaml", *files, "--out", directory / "out")
     assert result.exit_code == 0, result.output

@@ -6,32 +6,17 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import yaml
 from cli.command_cases import replayed
-from models.model_builders import linear, write_artifact
+from daemon_replay.small_desk import FILL, START, S, features, write_desk
 
-S = 10**9
-START = 1_767_607_200 * S
-FILL = {"kind": "fill", "side": "buy", "last_quantity": "1", "last_price": "100", "quantity": "1"}
 RULE = {"id": "quick", "subject": "deployment", "metric": "order_rate", "window": "10s", "above": 1000}
 
 
 def desk(directory: Path, **orders: Any) -> Path:
     """A minute of events, a fill, and positions that the venue reports: the second one is wrong."""
     directory.mkdir()
-    write_artifact(directory, linear(np.ones(1)), ("x",), name="m", horizon_ns=S)
-    features = [
-        {
-            "event_id": f"x{n}",
-            "ts_ns": START + n * S // 2,
-            "symbol": "AAA",
-            "features": {"x": 1.0},
-            "bid": 99.9,
-        }
-        for n in range(120)
-    ]
     reports = [
         {"order_id": "a", "kind": "new", "side": "buy", "quantity": "1", "ts_ns": START + 4 * S},
         {"order_id": "a", **FILL, "ts_ns": START + 5 * S},
@@ -40,22 +25,13 @@ def desk(directory: Path, **orders: Any) -> Path:
         {"order_id": "p", "kind": "position", "quantity": "3", "price": "100", "ts_ns": START + 33 * S},
     ]
     rows = [{"symbol": "AAA", "exec_id": f"e{n}"} | report for n, report in enumerate(reports)]
-    for name, lines in (("features", features), ("orders", rows)):
-        (directory / f"{name}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
     deployment: dict[str, Any] = {
-        "models": {"active": "artifact", "shadows": {"shadow": "artifact"}},
         "books": {"start_flat": True},
         "windows": ["10s", "1m"],
         "policy": {"name": "p", "rules": [RULE | {"action": "alert"}]},
     }
-    config = {
-        "version": 1,
-        "transport": {"kind": "files"},
-        "instruments": {"AAA": {"tick_size": "0.1", "lot_size": "1"}},
-        "deployments": {"d": deployment | ({"orders": orders} if orders else {})},
-    }
-    (directory / "config.yaml").write_text(yaml.safe_dump(config))
-    return directory
+    changed = deployment | ({"orders": orders} if orders else {})
+    return write_desk(directory, features(120, bid=99.9), rows, changed)
 
 
 def alerts(files: dict[str, bytes]) -> list[dict[str, Any]]:

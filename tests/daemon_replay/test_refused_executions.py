@@ -6,15 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
-import yaml
 from cli.command_cases import replayed
-from models.model_builders import linear, write_artifact
+from daemon_replay.small_desk import DEAD_LETTERS_PASS, FILL, START, S, features, write_desk
 
-S = 10**9
-START = 1_767_607_200 * S
-FILL = {"kind": "fill", "side": "buy", "last_quantity": "1", "last_price": "100", "quantity": "1"}
 RULE = {"id": "quick", "subject": "deployment", "metric": "order_rate", "window": "10s", "above": 1000}
 OFF_LOT = {"ts_ns": START + 8 * S, **FILL, "last_quantity": "0.5", "strategy": "demo", "account": "a1"}
 GOOD = {"ts_ns": START + 5 * S, **FILL, "strategy": "demo", "account": "a1"}
@@ -23,44 +18,17 @@ GOOD = {"ts_ns": START + 5 * S, **FILL, "strategy": "demo", "account": "a1"}
 def desk(directory: Path, *reports: Any, **changes: Any) -> Path:
     """A minute of events and these order records, the last one as it stands where it is text."""
     directory.mkdir()
-    write_artifact(directory, linear(np.ones(1)), ("x",), name="m", horizon_ns=S)
-    features = [
-        json.dumps(
-            {
-                "event_id": f"x{n}",
-                "ts_ns": START + n * S // 2,
-                "symbol": "AAA",
-                "features": {"x": 1.0},
-                "bid": 99,
-            }
-        )
-        for n in range(120)
-    ]
     rows = [
-        each
-        if isinstance(each, str)
-        else json.dumps({"symbol": "AAA", "order_id": "o", "exec_id": f"e{n}"} | each)
+        each if isinstance(each, str) else {"symbol": "AAA", "order_id": "o", "exec_id": f"e{n}"} | each
         for n, each in enumerate(reports)
     ]
-    for name, lines in (("features", features), ("orders", rows)):
-        (directory / f"{name}.jsonl").write_text("".join(line + "\n" for line in lines))
-    config = {
-        "version": 1,
-        "transport": {"kind": "files"},
-        "dead_letters": {"max_share": 1, "max_run": 1000},
-        "instruments": {"AAA": {"tick_size": "0.1", "lot_size": "1"}},
-        "deployments": {
-            "d": {
-                "models": {"active": "artifact", "shadows": {"shadow": "artifact"}},
-                "books": {"start_flat": True},
-                "windows": ["10s", "1m"],
-                "policy": {"name": "p", "rules": [RULE | {"action": "alert"}]},
-                **changes,
-            }
-        },
+    deployment = {
+        "books": {"start_flat": True},
+        "windows": ["10s", "1m"],
+        "policy": {"name": "p", "rules": [RULE | {"action": "alert"}]},
+        **changes,
     }
-    (directory / "config.yaml").write_text(yaml.safe_dump(config))
-    return directory
+    return write_desk(directory, features(120), rows, deployment, dead_letters=DEAD_LETTERS_PASS)
 
 
 def alerts(files: dict[str, bytes]) -> list[dict[str, Any]]:
